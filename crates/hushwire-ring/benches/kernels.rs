@@ -1,0 +1,2 @@
+//! Throughput of the integer kernels.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Latency and throughput of links.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Throughput of the PRF and of both comparisons.
+fn main() {}

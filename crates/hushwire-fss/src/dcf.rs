@@ -1,0 +1,383 @@
+//! Comparison by a distributed comparison function: no interaction.
+//!
+//! P0 and P1 know `public`, the helper P2 knows `secret`; evaluation gives XOR shares of
+//! 1{public < secret}. The scheme is that of Boyle, Chandran, Gilboa, Gupta, Ishai, Kumar and
+//! Rathee, "Function Secret Sharing for Mixed-Mode and Fixed-Point Secure Computation" (EUROCRYPT
+//! 2021, figure 1), for the output group Z_2, with the last seven levels in one 128-bit leaf
+//! (early termination, Boyle, Gilboa and Ishai, CCS 2016).
+//!
+//! Write s, t for a party's seed and control bit at a node, x for the public value, a for the
+//! secret one, i for a level, most significant bit first. H is the fixed-key hash; its block is a
+//! child's 126 seed bits, its value bit v and its control bit t.
+//!
+//! **Keys.** On a's path the control bits of the parties differ, elsewhere both nodes are equal. At
+//! level i, with L and R the children, keep = a_i and lose = 1 - a_i:
+//!   s_cw = s_0^lose ^ s_1^lose,
+//!   t_cw^L = t_0^L ^ t_1^L ^ a_i ^ 1,   t_cw^R = t_0^R ^ t_1^R ^ a_i,
+//!   v_cw = v_0^lose ^ v_1^lose ^ V ^ a_i   (an x that leaves a's path to the left is smaller),
+//!   V ^= v_0^keep ^ v_1^keep ^ v_cw,
+//! and at the leaf, with T_a the table of 1{j < a} over the low bits j,
+//!   leaf = H(s_0) ^ H(s_1) ^ T_a ^ (V in every bit).
+//! **Evaluation.** Walk x; at a node with t = 1 xor the correction; the output is the sum of the
+//! value bits and the leaf's bit at the low bits of x.
+//!
+//! Roots come from the P0-P2 and P1-P2 streams, so that only corrections travel, the same bytes to
+//! both parties: (width - 7) levels of 126 + 2 + 1 bits and a leaf of 128 bits (2^width if the width
+//! is below 7).
+//!
+//! **Security** (semi-honest, no collusion). To each party the corrections are pseudorandom given
+//! its root: each is masked by the other party's hash outputs, at a node where that party's seed
+//! is unknown. Seeds have 126 bits.
+//!
+//! Running time depends on the width and the count alone: selections are by masks.
+
+use core::fmt;
+
+use hushwire_ring::{Bits, pack, packed_len, unpack};
+use zeroize::Zeroizing;
+
+use crate::hash::{BATCH, Hash, LOW};
+use crate::planes::Party;
+use crate::{FssError, Stream};
+
+/// Greatest width compared.
+pub const MAX_WIDTH: u32 = 63;
+
+/// Levels below which the tree is one leaf of 2^7 bits.
+const LEAF_LEVELS: u32 = 7;
+
+/// Tweak of the leaf's hash; those of the children are 0 and 1.
+const LEAF: u128 = 2;
+
+/// Place of a hash block's control bit.
+const CONTROL: u128 = 1;
+
+/// Bytes of a correction block.
+const BLOCK: usize = 16;
+
+const WHAT: &str = "comparison keys";
+
+/// Bytes of the helper's message for `count` comparisons of `width` bits.
+///
+/// 16 * levels * count + ceil(levels * count / 8) + ceil(leaf * count / 8), with levels =
+/// max(width - 7, 0) and leaf = 2^min(width, 7).
+///
+/// # Errors
+/// Unless `width` is in `1..=63`.
+pub fn message_len(width: u32, count: usize) -> Result<usize, FssError> {
+    Ok(Layout::new(width, count)?.total())
+}
+
+/// Deals `secret.len()` comparisons and returns the message for P0 and P1. Run by the helper.
+///
+/// Bits of a secret beyond the width are ignored.
+///
+/// # Errors
+/// Unless `width` is in `1..=63`.
+pub fn deal(
+    width: u32,
+    p0: &mut Stream,
+    p1: &mut Stream,
+    secret: &[u64],
+) -> Result<Vec<u8>, FssError> {
+    let layout = Layout::new(width, secret.len())?;
+    let roots = [draw_roots(p0, secret.len()), draw_roots(p1, secret.len())];
+    let hash = Hash::new();
+    let mut message = Message::zeros(layout);
+    for start in (0..secret.len()).step_by(BATCH) {
+        let end = secret.len().min(start + BATCH);
+        let roots = [&roots[0][start..end], &roots[1][start..end]];
+        deal_batch(&hash, start, roots, &secret[start..end], &mut message);
+    }
+    Ok(message.to_bytes())
+}
+
+/// Deals at most [`BATCH`] gates, level by level.
+fn deal_batch(
+    hash: &Hash,
+    start: usize,
+    roots: [&[u128]; 2],
+    secret: &[u64],
+    message: &mut Message,
+) {
+    let Layout { width, count, levels, .. } = message.layout;
+    let gates = secret.len();
+    // A node is its seed above bit 1 and its control bit in bit 0.
+    let mut nodes = Zeroizing::new([[0_u128; BATCH]; 2]);
+    for (g, node) in nodes[0][..gates].iter_mut().enumerate() {
+        *node = roots[0][g] & !LOW;
+    }
+    for (g, node) in nodes[1][..gates].iter_mut().enumerate() {
+        *node = roots[1][g] & !LOW | CONTROL;
+    }
+    let mut sum = Zeroizing::new([0_u128; BATCH]);
+    // Children by party and side.
+    let mut children = Zeroizing::new([[[0_u128; BATCH]; 2]; 2]);
+    for level in 0..levels {
+        for (children, nodes) in children.iter_mut().zip(nodes.iter()) {
+            for (side, children) in children.iter_mut().enumerate() {
+                for (child, node) in children[..gates].iter_mut().zip(nodes) {
+                    *child = node & !LOW | side as u128;
+                }
+                hash.apply(&mut children[..gates]);
+            }
+        }
+        let corrections = &mut message.corrections[level * count + start..][..gates];
+        for g in 0..gates {
+            let bit = u128::from(secret[g] >> (width as usize - 1 - level) & 1);
+            let right = bit.wrapping_neg();
+            let left = children[0][0][g] ^ children[1][0][g];
+            let other = children[0][1][g] ^ children[1][1][g];
+            let lose = left & right | other & !right;
+            let control = [left & 1 ^ bit ^ 1, other & 1 ^ bit];
+            let value = (lose >> 1 & 1) ^ sum[g] ^ bit;
+            corrections[g] = lose & !LOW | control[1] << 1 | control[0];
+            message.values.set(level * count + start + g, value == 1);
+
+            let kept_control = control[1] & right | control[0] & !right;
+            let correction = lose & !LOW | kept_control;
+            let keep = left & !right | other & right;
+            sum[g] ^= (keep >> 1 & 1) ^ value;
+            for (nodes, children) in nodes.iter_mut().zip(children.iter()) {
+                let child = children[1][g] & right | children[0][g] & !right;
+                let apply = (nodes[g] & CONTROL).wrapping_neg();
+                nodes[g] = child & !2 ^ correction & apply;
+            }
+        }
+    }
+    let leaves = &mut message.leaves[start..][..gates];
+    let low = (1_u64 << width.min(LEAF_LEVELS)) - 1;
+    for (leaf, nodes) in children[0].iter_mut().zip(nodes.iter()) {
+        for (leaf, node) in leaf[..gates].iter_mut().zip(nodes) {
+            *leaf = node & !LOW | LEAF;
+        }
+        hash.apply(&mut leaf[..gates]);
+    }
+    for g in 0..gates {
+        let smaller = (1_u128 << (secret[g] & low)) - 1;
+        leaves[g] = children[0][0][g] ^ children[0][1][g] ^ smaller ^ sum[g].wrapping_neg();
+    }
+}
+
+/// One party's comparison keys; evaluation consumes them.
+pub struct Keys {
+    party: Party,
+    roots: Zeroizing<Vec<u128>>,
+    message: Message,
+}
+
+impl Keys {
+    /// P0's keys, from the P0-P2 stream and the helper's message.
+    ///
+    /// # Errors
+    /// If the width is not supported, or the message not of its length, or its padding not zero.
+    pub fn client(
+        width: u32,
+        count: usize,
+        p0: &mut Stream,
+        message: &[u8],
+    ) -> Result<Self, FssError> {
+        Self::new(Party::Client, width, count, p0, message)
+    }
+
+    /// P1's keys, from the P1-P2 stream and the helper's message.
+    ///
+    /// # Errors
+    /// If the width is not supported, or the message not of its length, or its padding not zero.
+    pub fn server(
+        width: u32,
+        count: usize,
+        p1: &mut Stream,
+        message: &[u8],
+    ) -> Result<Self, FssError> {
+        Self::new(Party::Server, width, count, p1, message)
+    }
+
+    fn new(
+        party: Party,
+        width: u32,
+        count: usize,
+        stream: &mut Stream,
+        message: &[u8],
+    ) -> Result<Self, FssError> {
+        let message = Message::from_bytes(Layout::new(width, count)?, message)?;
+        Ok(Self { party, roots: draw_roots(stream, count), message })
+    }
+
+    /// Number of comparisons.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.message.layout.count
+    }
+
+    /// This party's XOR shares of 1{public < secret}.
+    ///
+    /// # Panics
+    /// If there are not as many values as comparisons: both are the caller's own.
+    #[must_use]
+    pub fn eval(self, public: &[u64]) -> Bits {
+        assert_eq!(public.len(), self.count(), "one public value per comparison");
+        let hash = Hash::new();
+        let words = public
+            .chunks(BATCH)
+            .enumerate()
+            .map(|(i, public)| self.eval_batch(&hash, i * BATCH, public))
+            .collect();
+        Bits::from_words(public.len(), words)
+    }
+
+    /// Evaluates at most [`BATCH`] = 64 gates, level by level; bit g is gate g's share.
+    fn eval_batch(&self, hash: &Hash, start: usize, public: &[u64]) -> u64 {
+        let Layout { width, count, levels, .. } = self.message.layout;
+        let gates = public.len();
+        let control = u128::from(self.party == Party::Server);
+        let mut nodes = Zeroizing::new([0_u128; BATCH]);
+        let mut controls = Zeroizing::new([0_u128; BATCH]);
+        let mut sums = Zeroizing::new([0_u128; BATCH]);
+        for g in 0..gates {
+            nodes[g] = self.roots[start + g] & !LOW;
+            controls[g] = control.wrapping_neg();
+        }
+        for level in 0..levels {
+            let shift = width as usize - 1 - level;
+            for (node, x) in nodes[..gates].iter_mut().zip(public) {
+                *node |= u128::from(x >> shift & 1);
+            }
+            hash.apply(&mut nodes[..gates]);
+            let corrections = &self.message.corrections[level * count + start..][..gates];
+            for g in 0..gates {
+                let side = public[g] >> shift & 1;
+                let apply = controls[g];
+                let cw = corrections[g];
+                let value = u128::from(self.message.values.get(level * count + start + g));
+                sums[g] ^= (nodes[g] >> 1 & 1) ^ value & apply;
+                let next = (nodes[g] ^ (cw >> side) & apply) & 1;
+                nodes[g] = (nodes[g] ^ cw & apply) & !LOW;
+                controls[g] = next.wrapping_neg();
+            }
+        }
+        for node in &mut nodes[..gates] {
+            *node |= LEAF;
+        }
+        hash.apply(&mut nodes[..gates]);
+        let low = (1_u64 << width.min(LEAF_LEVELS)) - 1;
+        let mut out = 0;
+        for g in 0..gates {
+            let leaf = nodes[g] ^ self.message.leaves[start + g] & controls[g];
+            let bit = (leaf >> (public[g] & low)) & 1 ^ sums[g];
+            out |= (bit as u64) << g;
+        }
+        out
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys")
+            .field("party", &self.party)
+            .field("width", &self.message.layout.width)
+            .field("count", &self.message.layout.count)
+            .finish_non_exhaustive()
+    }
+}
+
+fn draw_roots(stream: &mut Stream, count: usize) -> Zeroizing<Vec<u128>> {
+    let mut roots = Zeroizing::new(vec![0_u128; count]);
+    stream.fill(bytemuck::cast_slice_mut(&mut roots));
+    roots
+}
+
+/// Sizes of a message.
+#[derive(Clone, Copy)]
+struct Layout {
+    width: u32,
+    count: usize,
+    levels: usize,
+    leaf_bits: u32,
+}
+
+impl Layout {
+    fn new(width: u32, count: usize) -> Result<Self, FssError> {
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(FssError::Width { width, max: MAX_WIDTH });
+        }
+        let levels = width.saturating_sub(LEAF_LEVELS) as usize;
+        Ok(Self { width, count, levels, leaf_bits: 1 << width.min(LEAF_LEVELS) })
+    }
+
+    fn corrections(self) -> usize {
+        self.levels * self.count * BLOCK
+    }
+
+    fn values(self) -> usize {
+        packed_len(self.levels * self.count, 1)
+    }
+
+    fn total(self) -> usize {
+        self.corrections() + self.values() + packed_len(self.count, self.leaf_bits)
+    }
+}
+
+/// The corrections of all gates, level by level.
+struct Message {
+    layout: Layout,
+    /// 126 seed bits, then the right and the left child's control bit.
+    corrections: Vec<u128>,
+    values: Bits,
+    leaves: Vec<u128>,
+}
+
+impl Message {
+    fn zeros(layout: Layout) -> Self {
+        let nodes = layout.levels * layout.count;
+        Self {
+            layout,
+            corrections: vec![0; nodes],
+            values: Bits::zeros(nodes),
+            leaves: vec![0; layout.count],
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.layout.total());
+        out.extend_from_slice(bytemuck::cast_slice(&self.corrections));
+        self.values.to_bytes(&mut out);
+        if self.layout.leaf_bits == 128 {
+            out.extend_from_slice(bytemuck::cast_slice(&self.leaves));
+        } else {
+            let leaves: Vec<u64> = self.leaves.iter().map(|&leaf| leaf as u64).collect();
+            pack(&leaves, self.layout.leaf_bits, &mut out);
+        }
+        out
+    }
+
+    fn from_bytes(layout: Layout, bytes: &[u8]) -> Result<Self, FssError> {
+        if bytes.len() != layout.total() {
+            return Err(FssError::Length {
+                what: WHAT,
+                expected: layout.total(),
+                got: bytes.len(),
+            });
+        }
+        let (corrections, rest) = bytes.split_at(layout.corrections());
+        let (values, leaves) = rest.split_at(layout.values());
+        let blocks = |bytes: &[u8]| -> Vec<u128> {
+            bytes.as_chunks().0.iter().map(|chunk| u128::from_le_bytes(*chunk)).collect()
+        };
+        let values = Bits::from_bytes(layout.levels * layout.count, values)
+            .map_err(|e| FssError::from_pack(WHAT, &e))?;
+        let leaves = if layout.leaf_bits == 128 {
+            blocks(leaves)
+        } else {
+            let mut words = vec![0_u64; layout.count];
+            unpack(leaves, layout.leaf_bits, &mut words)
+                .map_err(|e| FssError::from_pack(WHAT, &e))?;
+            words.into_iter().map(u128::from).collect()
+        };
+        Ok(Self { layout, corrections: blocks(corrections), values, leaves })
+    }
+}
+
+// Blocks are read and written as machine words; AES and the wire are little-endian.
+#[cfg(target_endian = "big")]
+compile_error!("hushwire-fss reads blocks as little-endian words");

@@ -1,0 +1,206 @@
+//! Pseudorandom streams from keys that two parties share.
+//!
+//! A [`Prf`] is AES-128 used as a pseudorandom permutation in counter mode: block i of domain d is
+//! AES_k(d || i). By the PRP/PRF switching lemma, q blocks of one key are distinguishable from
+//! uniform with advantage at most q^2 / 2^129 beyond AES's own: 2^40 blocks (16 TiB) leave 2^-49.
+//! Sub-keys come from HKDF-SHA256 (RFC 5869), which is one-way: a sub-key tells nothing of the key
+//! or of its siblings.
+//!
+//! Each domain must be used once by each key; that is the caller's to arrange, by (layer, purpose).
+
+use core::fmt;
+
+use aes::Aes128;
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit, consts::U16};
+use hkdf::Hkdf;
+use hushwire_ring::{Bits, Word};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub(crate) type Block = Array<u8, U16>;
+
+/// Bytes encrypted at a time: 64 blocks keep the AES units' pipelines full.
+const BATCH: usize = 64 * 16;
+
+/// A pseudorandom function with a 128-bit key.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Prf {
+    key: [u8; 16],
+}
+
+impl Prf {
+    /// The function with this key.
+    #[must_use]
+    pub fn new(key: [u8; 16]) -> Self {
+        Self { key }
+    }
+
+    /// The function whose key is HKDF-SHA256(key, info = label).
+    #[must_use]
+    pub fn derive(&self, label: &[u8]) -> Self {
+        let mut key = [0; 16];
+        Hkdf::<Sha256>::new(Some(b"hushwire prf"), &self.key)
+            .expand(label, &mut key)
+            .expect("16 bytes are within the limit of HKDF's output");
+        Self { key }
+    }
+
+    /// The stream of a domain, from its start.
+    #[must_use]
+    pub fn stream(&self, domain: u64) -> Stream {
+        Stream { aes: Aes128::new((&self.key).into()), domain, next: 0, left: Left::default() }
+    }
+}
+
+impl fmt::Debug for Prf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prf").finish_non_exhaustive()
+    }
+}
+
+/// The pseudorandom bytes of one domain of a [`Prf`], in order.
+///
+/// The bytes do not depend on how they are asked for: two calls for n and m bytes give what one
+/// call for n + m gives.
+pub struct Stream {
+    aes: Aes128,
+    domain: u64,
+    next: u64,
+    left: Left,
+}
+
+/// The unread end of the last block.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+struct Left {
+    block: [u8; 16],
+    len: usize,
+}
+
+impl Stream {
+    /// Fills `out` with the next bytes.
+    pub fn fill(&mut self, out: &mut [u8]) {
+        let take = self.left.len.min(out.len());
+        let (head, out) = out.split_at_mut(take);
+        let start = 16 - self.left.len;
+        head.copy_from_slice(&self.left.block[start..start + take]);
+        self.left.len -= take;
+
+        let whole = out.len() / 16 * 16;
+        let (body, tail) = out.split_at_mut(whole);
+        for batch in body.chunks_mut(BATCH) {
+            self.encrypt(batch);
+        }
+        if !tail.is_empty() {
+            let mut block = [0; 16];
+            self.encrypt(&mut block);
+            tail.copy_from_slice(&block[..tail.len()]);
+            self.left.len = 16 - tail.len();
+            self.left.block = block;
+            block.zeroize();
+        }
+    }
+
+    /// Overwrites whole blocks with the next ones of the stream.
+    fn encrypt(&mut self, bytes: &mut [u8]) {
+        let (blocks, _) = Block::slice_as_chunks_mut(bytes);
+        for block in blocks.iter_mut() {
+            block[..8].copy_from_slice(&self.domain.to_le_bytes());
+            block[8..].copy_from_slice(&self.next.to_le_bytes());
+            self.next += 1;
+        }
+        self.aes.encrypt_blocks(blocks);
+    }
+
+    /// Fills `out` with words, little-endian from the stream's bytes.
+    pub fn fill_words<W: Word>(&mut self, out: &mut [W]) {
+        self.fill(bytemuck::cast_slice_mut(out));
+        if cfg!(target_endian = "big") {
+            out.iter_mut().for_each(|word| *word = word.to_le());
+        }
+    }
+
+    /// The next `count` words.
+    #[must_use]
+    pub fn words<W: Word>(&mut self, count: usize) -> Vec<W> {
+        let mut out = vec![W::ZERO; count];
+        self.fill_words(&mut out);
+        out
+    }
+
+    /// The next `len` bits; the stream moves on by whole 64-bit words.
+    #[must_use]
+    pub fn bits(&mut self, len: usize) -> Bits {
+        Bits::from_words(len, self.words(len.div_ceil(64)))
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("domain", &self.domain).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_do_not_depend_on_the_calls() {
+        let prf = Prf::new([7; 16]);
+        let mut whole = vec![0; 5000];
+        prf.stream(3).fill(&mut whole);
+        let mut parts = vec![0; 5000];
+        let mut stream = prf.stream(3);
+        let (mut at, mut step) = (0, 1);
+        while at < parts.len() {
+            let end = parts.len().min(at + step);
+            stream.fill(&mut parts[at..end]);
+            (at, step) = (end, step * 2 % 1213 + 1);
+        }
+        assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn a_block_is_aes_of_domain_and_counter() {
+        // FIPS 197, appendix C.1, with the plaintext split into domain and counter.
+        let key = core::array::from_fn(|i| i as u8);
+        let mut stream = Prf::new(key).stream(u64::from_le_bytes([
+            0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+        ]));
+        stream.next =
+            u64::from_le_bytes([0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
+        let mut block = [0; 16];
+        stream.fill(&mut block);
+        assert_eq!(
+            block,
+            [
+                0x69, 0xc4, 0xe0, 0xd8, 0x6a, 0x7b, 0x04, 0x30, 0xd8, 0xcd, 0xb7, 0x80, 0x70, 0xb4,
+                0xc5, 0x5a
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_domains_and_labels_separate() {
+        let prf = Prf::new([1; 16]);
+        let first = |prf: &Prf, domain| prf.stream(domain).words::<u64>(2);
+        let all = [
+            first(&prf, 0),
+            first(&prf, 1),
+            first(&prf.derive(b"a"), 0),
+            first(&prf.derive(b"b"), 0),
+            first(&Prf::new([2; 16]), 0),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|b| a != b));
+        }
+        assert_eq!(first(&prf.derive(b"a"), 0), all[2]);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let prf = Prf::new([0xab; 16]);
+        assert_eq!(format!("{prf:?}"), "Prf { .. }");
+        assert_eq!(format!("{:?}", prf.stream(4)), "Stream { domain: 4, .. }");
+    }
+}

@@ -1,0 +1,220 @@
+//! Appends operations to a program and keeps track of scales.
+
+use super::exp2;
+use crate::program::{FILL, Function, Gate, Linear, Local, Members, Op, Program, Value, ValueId};
+use hushwire_graph::ParamId;
+use hushwire_plan::{Format, Window};
+use hushwire_ring::ConvShape;
+
+/// Bits of the integer factor that turns a scale which is no power of two into one.
+const RESCALE_BITS: i32 = 12;
+
+pub(super) struct Builder {
+    ring: u32,
+    ops: Vec<Op>,
+    values: Vec<Value>,
+}
+
+impl Builder {
+    pub(super) fn new(ring: u32) -> Builder {
+        Builder { ring, ops: Vec::new(), values: Vec::new() }
+    }
+
+    pub(super) fn finish(self) -> Program {
+        let mut last_use: Vec<usize> = (0..self.ops.len()).collect();
+        for (i, op) in self.ops.iter().enumerate() {
+            for source in op.sources() {
+                last_use[source] = i;
+            }
+        }
+        Program { ring: self.ring, ops: self.ops, values: self.values, last_use }
+    }
+
+    pub(super) fn is_wire(&self, value: ValueId) -> bool {
+        self.values[value].wire
+    }
+
+    pub(super) fn step(&self, value: ValueId) -> f64 {
+        self.values[value].step
+    }
+
+    pub(super) fn len(&self, value: ValueId) -> usize {
+        self.values[value].len
+    }
+
+    pub(super) fn push(&mut self, name: &str, op: Op, len: usize, step: f64) -> ValueId {
+        // Public linear operations keep wires wires; weights make shares; gates make wires.
+        let wire = match &op {
+            Op::Input | Op::Gate(_) => true,
+            Op::Linear(_) | Op::Open { .. } => false,
+            Op::AddParam { source, .. } => self.values[*source].wire,
+            Op::Local(local) => local.sources().iter().all(|&s| self.values[s].wire),
+        };
+        self.ops.push(op);
+        self.values.push(Value { name: name.to_owned(), len, step, wire });
+        self.ops.len() - 1
+    }
+
+    pub(super) fn input(&mut self, name: &str, len: usize, step: f64) -> ValueId {
+        self.push(name, Op::Input, len, step)
+    }
+
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        source: ValueId,
+        shape: ConvShape,
+        weight: ParamId,
+        bias: Option<ParamId>,
+        step: f64,
+    ) -> ValueId {
+        let len = shape.output_len();
+        self.push(name, Op::Linear(Linear { source, shape, weight, bias }), len, step)
+    }
+
+    pub(super) fn add_param(
+        &mut self,
+        name: &str,
+        source: ValueId,
+        param: ParamId,
+        repeat: usize,
+    ) -> ValueId {
+        // A constant must not be rounded more coarsely than anything else: give a coarse value
+        // finer units first.
+        let source = self.refine(name, source, exp2(-RESCALE_BITS));
+        let (len, step) = (self.len(source), self.step(source));
+        self.push(name, Op::AddParam { source, param, repeat }, len, step)
+    }
+
+    pub(super) fn combine(
+        &mut self,
+        name: &str,
+        terms: Vec<(ValueId, i64)>,
+        constant: i64,
+        step: f64,
+    ) -> ValueId {
+        if let ([(value, 1)], 0) = (terms.as_slice(), constant) {
+            return *value;
+        }
+        let len = self.len(terms[0].0);
+        self.push(name, Op::Local(Local::Combine { terms, constant }), len, step)
+    }
+
+    pub(super) fn gather(
+        &mut self,
+        name: &str,
+        sources: Vec<ValueId>,
+        map: Vec<u32>,
+        fill: i64,
+        step: f64,
+    ) -> ValueId {
+        let len = map.len();
+        self.push(name, Op::Local(Local::Gather { sources, map, fill }), len, step)
+    }
+
+    /// A public zero tensor.
+    pub(super) fn zero(&mut self, name: &str, len: usize) -> ValueId {
+        self.gather(name, Vec::new(), vec![FILL; len], 0, 1.0)
+    }
+
+    /// Factors that bring values to a common step: (factor for each, the step). Exact where all
+    /// steps are powers of two, else within 2^-RESCALE_BITS.
+    pub(super) fn align(&self, values: &[ValueId]) -> (Vec<i64>, f64) {
+        let finest = values.iter().map(|&v| self.step(v)).fold(f64::INFINITY, f64::min);
+        let whole = |v: &ValueId| {
+            let ratio = self.step(*v) / finest;
+            (ratio - ratio.round()).abs() < 1e-9 * ratio
+        };
+        let step = if values.iter().all(whole) { finest } else { finest * exp2(-RESCALE_BITS) };
+        let factors = values.iter().map(|&v| (self.step(v) / step).round() as i64).collect();
+        (factors, step)
+    }
+
+    /// Sum of values with signs, brought to a common step.
+    pub(super) fn sum(&mut self, name: &str, terms: &[(ValueId, i64)]) -> ValueId {
+        let values: Vec<_> = terms.iter().map(|t| t.0).collect();
+        let (factors, step) = self.align(&values);
+        let terms = terms.iter().zip(factors).map(|(&(v, sign), f)| (v, sign * f)).collect();
+        self.combine(name, terms, 0, step)
+    }
+
+    /// The value plus a public real constant.
+    pub(super) fn shift(&mut self, name: &str, value: ValueId, constant: f64) -> ValueId {
+        let step = self.step(value);
+        self.combine(name, vec![(value, 1)], (constant / step).round() as i64, step)
+    }
+
+    /// The value in units at most as coarse as `step`.
+    fn refine(&mut self, name: &str, value: ValueId, step: f64) -> ValueId {
+        let ratio = self.step(value) / step;
+        if ratio <= 1.0 {
+            return value;
+        }
+        let factor = ratio.ceil();
+        let step = self.step(value) / factor;
+        self.combine(name, vec![(value, factor as i64)], 0, step)
+    }
+
+    /// The value in units of a power of two: its own, or after multiplication by a public integer.
+    fn dyadic(&mut self, name: &str, value: ValueId) -> ValueId {
+        let step = self.step(value);
+        let exponent = step.log2().round() as i32;
+        if exp2(exponent) == step {
+            return value;
+        }
+        let fine = exp2(exponent - RESCALE_BITS);
+        self.combine(name, vec![(value, (step / fine).round() as i64)], 0, fine)
+    }
+
+    /// The value in units from which a right shift leads to `fractional_bits`, and the shift.
+    fn truncation(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        fractional_bits: i32,
+    ) -> (ValueId, u32) {
+        let value = self.dyadic(name, value);
+        let target = exp2(-fractional_bits);
+        let value = self.refine(name, value, target);
+        (value, (target / self.step(value)).log2().round() as u32)
+    }
+
+    pub(super) fn gate(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        format: Format,
+        function: Function,
+        members: Members,
+    ) -> Result<ValueId, String> {
+        let (source, truncate) = self.truncation(name, value, format.fractional_bits);
+        self.fits(format, truncate)?;
+        let len = self.len(source);
+        let window = match format.window {
+            Some(window) => window,
+            None if members.decisions(len) == 0 => Window { low: 0, bits: format.width },
+            None => return Err("its gate decides signs but the plan gives no window".into()),
+        };
+        let gate = Gate { source, truncate, width: format.width, function, window, members };
+        Ok(self.push(name, Op::Gate(gate), len, exp2(-format.fractional_bits)))
+    }
+
+    pub(super) fn open(&mut self, name: &str, value: ValueId, format: Format) -> Result<(), String> {
+        let (source, truncate) = self.truncation(name, value, format.fractional_bits);
+        self.fits(format, truncate)?;
+        let op = Op::Open { source, truncate, width: format.width };
+        let len = self.len(source);
+        self.push(name, op, len, exp2(-format.fractional_bits));
+        Ok(())
+    }
+
+    fn fits(&self, format: Format, truncate: u32) -> Result<(), String> {
+        if format.width + truncate <= self.ring {
+            return Ok(());
+        }
+        Err(format!(
+            "{} bits are truncated and {} kept, more than the ring's {}: a wider ring or fewer fractional bits in the layer before would fit",
+            truncate, format.width, self.ring
+        ))
+    }
+}

@@ -1,0 +1,366 @@
+//! The program: what every executor of fixed-point arithmetic interprets.
+//!
+//! A program is a list of operations in single-assignment form; operation `i` makes value `i`. All
+//! parties lower the same public graph and plan, so the program is public and needs no agreement of
+//! its own. Per-sample tensors are flattened in row-major order; a batch is a sequence of samples.
+
+use hushwire_graph::ParamId;
+use hushwire_plan::{Decision, Grouping, Window};
+use hushwire_ring::ConvShape;
+
+/// Index of a value, which is the index of the operation that makes it.
+pub type ValueId = usize;
+
+/// A network in fixed point.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Width l of the ring in bits.
+    pub ring: u32,
+    /// The operations in order of execution. The first is the input, the last opens the output.
+    pub ops: Vec<Op>,
+    /// What each operation makes.
+    pub values: Vec<Value>,
+    /// For each value the last operation that reads it, so that it can be freed.
+    pub last_use: Vec<usize>,
+}
+
+/// What is publicly known of a value.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Name of the graph node it comes from: a label for reports and meters.
+    pub name: String,
+    /// Elements of one sample.
+    pub len: usize,
+    /// The real number that the integer 1 stands for.
+    pub step: f64,
+    /// Whether it is a wire: P0's part is known to P2 as well. Otherwise it is a share.
+    pub wire: bool,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// The client's input, a wire.
+    Input,
+    /// A weighted layer: wire to share.
+    Linear(Linear),
+    /// A secret constant of the server's added to every sample.
+    AddParam {
+        /// The value added to.
+        source: ValueId,
+        /// The constant, of one sample's length or one number per channel.
+        param: ParamId,
+        /// Elements that share one number of the constant.
+        repeat: usize,
+    },
+    /// A public linear operation: every party applies it to its own part.
+    Local(Local),
+    /// A gate: share to wire.
+    Gate(Gate),
+    /// Opens a value to the client. Always the last operation.
+    Open {
+        /// The value opened.
+        source: ValueId,
+        /// Low bits dropped.
+        truncate: u32,
+        /// Bits kept: the opened integer u satisfies |u| < 2^(width-1).
+        width: u32,
+    },
+}
+
+/// A weighted layer. Fully connected layers are convolutions over a 1x1 map.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// The wire it reads.
+    pub source: ValueId,
+    /// Geometry.
+    pub shape: ConvShape,
+    /// Weights, output channels first.
+    pub weight: ParamId,
+    /// Bias, one number per output channel.
+    pub bias: Option<ParamId>,
+}
+
+/// Public linear operations: functions of the public program alone, the same at every party.
+#[derive(Clone, Debug)]
+pub enum Local {
+    /// Sum of values times public integers, plus a public constant.
+    Combine {
+        /// Values and their factors.
+        terms: Vec<(ValueId, i64)>,
+        /// Added once, by the one party that adds constants.
+        constant: i64,
+    },
+    /// A selection of elements of the concatenation of some values: slices, pads, concatenations,
+    /// transpositions, nearest-neighbour resizing.
+    Gather {
+        /// The values that are concatenated (per sample).
+        sources: Vec<ValueId>,
+        /// For each output element the index in the concatenation, or [`FILL`].
+        map: Vec<u32>,
+        /// The public integer that stands where the map says [`FILL`].
+        fill: i64,
+    },
+    /// Sums over windows.
+    SumPool {
+        /// The value summed.
+        source: ValueId,
+        /// The windows.
+        shape: PoolShape,
+    },
+    /// Element-wise product with public integers.
+    Scale {
+        /// The value scaled.
+        source: ValueId,
+        /// One factor per element of a sample.
+        factors: Vec<i64>,
+    },
+    /// Separable linear interpolation with integer weights.
+    Interpolate {
+        /// The value resized.
+        source: ValueId,
+        /// Channels.
+        channels: usize,
+        /// Input height and width.
+        input: [usize; 2],
+        /// Two taps for each output row.
+        rows: Vec<Tap>,
+        /// Two taps for each output column.
+        columns: Vec<Tap>,
+    },
+}
+
+/// In a [`Local::Gather`]: this element is the public fill value.
+pub const FILL: u32 = u32::MAX;
+
+/// Two neighbours and their integer weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// First neighbour.
+    pub at: u32,
+    /// Second neighbour.
+    pub next: u32,
+    /// Weight of the first.
+    pub weight: u32,
+    /// Weight of the second.
+    pub next_weight: u32,
+}
+
+/// Geometry of pooling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    /// Channels.
+    pub channels: usize,
+    /// Input height and width.
+    pub input: [usize; 2],
+    /// Window height and width.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal step.
+    pub stride: [usize; 2],
+    /// Rows above and columns left of the map that count as zero.
+    pub before: [usize; 2],
+    /// Output height and width.
+    pub output: [usize; 2],
+}
+
+/// A gate: truncates a share to the bits that matter, decides signs, selects.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// The share it reads.
+    pub source: ValueId,
+    /// Low bits dropped from each party's part; the result is off by less than one ulp.
+    pub truncate: u32,
+    /// Bits kept: the gate's input u must satisfy |u| < 2^(width-2).
+    pub width: u32,
+    /// What is applied.
+    pub function: Function,
+    /// The compared bits of the deciding forms.
+    pub window: Window,
+    /// Who decides for whom.
+    pub members: Members,
+}
+
+/// What a gate computes from u and the decision d = 1{form >= 0}.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// d * u.
+    Relu,
+    /// min(max(u, 0), high), each element for itself.
+    Clip {
+        /// Upper bound in units of the gate's output.
+        high: i64,
+    },
+}
+
+/// Who decides for whom, per sample.
+#[derive(Clone, Debug)]
+pub enum Members {
+    /// Every element decides for itself.
+    Each,
+    /// Some elements follow groups, some pass, the rest are zero.
+    Mixed(Groups),
+}
+
+/// The tables of a gate that is not simply one decision per element.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    /// Elements that are multiplied by a decision, ascending.
+    pub members: Vec<u32>,
+    /// For each member the group whose decision it follows.
+    pub group_of: Vec<u32>,
+    /// Elements that pass unchanged, ascending.
+    pub identity: Vec<u32>,
+    /// Deciding forms: terms of group `g` are `terms[starts[g]..starts[g + 1]]`.
+    pub starts: Vec<u32>,
+    /// (element's position in `opened`, coefficient).
+    pub terms: Vec<(u32, i64)>,
+    /// Elements that appear in a form but are neither members nor opened otherwise.
+    pub extra: Vec<u32>,
+}
+
+impl Groups {
+    /// Number of decisions.
+    pub fn decisions(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Elements that are opened to P0 and P1: members, then those that only decide.
+    pub fn opened(&self) -> impl Iterator<Item = u32> + '_ {
+        self.members.iter().chain(&self.extra).copied()
+    }
+
+    /// How many elements are opened to P0 and P1.
+    pub fn opened_len(&self) -> usize {
+        self.members.len() + self.extra.len()
+    }
+
+    fn new(decisions: &[Decision], forms: &[hushwire_plan::Form]) -> Groups {
+        let mut groups = Groups::default();
+        for (i, d) in decisions.iter().enumerate() {
+            match d {
+                Decision::Group(g) => {
+                    groups.members.push(i as u32);
+                    groups.group_of.push(*g);
+                }
+                Decision::Identity => groups.identity.push(i as u32),
+                Decision::Zero => {}
+            }
+        }
+        // A deciding element that is not a member is opened as well (a zero or identity element may
+        // still vote).
+        let mut position = vec![u32::MAX; decisions.len()];
+        for (at, &i) in groups.members.iter().enumerate() {
+            position[i as usize] = at as u32;
+        }
+        groups.starts.push(0);
+        for form in forms {
+            for &(i, k) in &form.0 {
+                let at = &mut position[i as usize];
+                if *at == u32::MAX {
+                    *at = (groups.members.len() + groups.extra.len()) as u32;
+                    groups.extra.push(i);
+                }
+                groups.terms.push((*at, i64::from(k)));
+            }
+            groups.starts.push(groups.terms.len() as u32);
+        }
+        groups
+    }
+}
+
+impl Members {
+    /// The members of a resolved grouping of a per-sample tensor with `len` elements.
+    pub fn new(grouping: &Grouping, len: usize) -> Members {
+        match grouping {
+            Grouping::Each => Members::Each,
+            Grouping::AllIdentity => {
+                let identity = (0..len as u32).collect();
+                Members::Mixed(Groups { identity, starts: vec![0], ..Groups::default() })
+            }
+            Grouping::AllZero => Members::Mixed(Groups { starts: vec![0], ..Groups::default() }),
+            Grouping::Mixed { decisions, forms } => Members::Mixed(Groups::new(decisions, forms)),
+        }
+    }
+
+    /// Decisions for one sample of `len` elements.
+    pub fn decisions(&self, len: usize) -> usize {
+        match self {
+            Members::Each => len,
+            Members::Mixed(g) => g.decisions(),
+        }
+    }
+}
+
+impl Op {
+    /// The values that the operation reads.
+    pub fn sources(&self) -> Vec<ValueId> {
+        match self {
+            Op::Input => Vec::new(),
+            Op::Linear(l) => vec![l.source],
+            Op::AddParam { source, .. } | Op::Open { source, .. } => vec![*source],
+            Op::Gate(g) => vec![g.source],
+            Op::Local(local) => local.sources(),
+        }
+    }
+}
+
+impl Local {
+    /// The values that the operation reads.
+    pub fn sources(&self) -> Vec<ValueId> {
+        match self {
+            Local::Combine { terms, .. } => terms.iter().map(|(v, _)| *v).collect(),
+            Local::Gather { sources, .. } => sources.clone(),
+            Local::SumPool { source, .. }
+            | Local::Scale { source, .. }
+            | Local::Interpolate { source, .. } => vec![*source],
+        }
+    }
+}
+
+impl Program {
+    /// Length of one input sample.
+    pub fn input_len(&self) -> usize {
+        self.values[0].len
+    }
+
+    /// Length of one output sample.
+    pub fn output_len(&self) -> usize {
+        self.values[self.values.len() - 1].len
+    }
+
+    /// The real number that the integer 1 of the output stands for.
+    pub fn output_step(&self) -> f64 {
+        self.values[self.values.len() - 1].step
+    }
+
+    /// Sign decisions for one sample.
+    pub fn decisions(&self) -> usize {
+        self.gates().map(|(i, g)| g.members.decisions(self.values[i].len) * g.function.knots()).sum()
+    }
+
+    /// The gates with their positions.
+    pub fn gates(&self) -> impl Iterator<Item = (usize, &Gate)> {
+        self.ops.iter().enumerate().filter_map(|(i, op)| match op {
+            Op::Gate(g) => Some((i, g)),
+            _ => None,
+        })
+    }
+
+    /// The weighted layers with their positions.
+    pub fn linears(&self) -> impl Iterator<Item = (usize, &Linear)> {
+        self.ops.iter().enumerate().filter_map(|(i, op)| match op {
+            Op::Linear(l) => Some((i, l)),
+            _ => None,
+        })
+    }
+}
+
+impl Function {
+    /// Comparisons per decision.
+    pub fn knots(&self) -> usize {
+        match self {
+            Function::Relu => 1,
+            Function::Clip { .. } => 2,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Checking a plan against the graph it is for: every problem at once, by name.
+
+use crate::groups::map_size;
+use crate::{ChannelGate, Format, Gate, Plan, Site, SiteKind, architecture_hash};
+use hushwire_graph::{Graph, Node, Op};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// Largest coefficient of a deciding form.
+const MAX_COEFFICIENT: i32 = 1 << 15;
+/// Widest ring.
+const MAX_RING: u32 = 64;
+/// Bound on fractional bits, in either direction.
+const MAX_FRACTIONAL_BITS: i32 = 60;
+
+/// One thing that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The node, layer or field concerned.
+    pub place: String,
+    /// What is wrong and what would fit.
+    pub reason: String,
+}
+
+/// The plan does not fit the graph.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct CheckError {
+    /// Everything that does not fit.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plan does not fit the network ({} problems):", self.problems.len())?;
+        for p in &self.problems {
+            write!(f, "\n  {}: {}", p.place, p.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Checks that the plan fits `graph`.
+    ///
+    /// # Errors
+    /// Everything that does not fit, at once.
+    pub fn check(&self, graph: &Graph) -> Result<(), CheckError> {
+        let mut check = Checker { problems: Vec::new() };
+        check.architecture(self, graph);
+        let nodes: HashMap<&str, &Node> = graph.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
+        if let Some(numbers) = self.numbers {
+            check.that((8..=MAX_RING).contains(&numbers.ring), "numbers.ring", || {
+                format!("{} bits; 8 to {MAX_RING} are possible", numbers.ring)
+            });
+            check.fractional("numbers.input", numbers.input.fractional_bits);
+        }
+        for layer in &self.layers {
+            check.fractional(&layer.node, layer.fractional_bits);
+            check.that(nodes.contains_key(layer.node.as_str()), &layer.node, || {
+                "a layer of that name is not in the network".into()
+            });
+        }
+        let mut seen = HashSet::new();
+        for site in &self.sites {
+            check.that(seen.insert((&site.node, site.kind)), &site.node, || {
+                "the site is named twice".into()
+            });
+            match nodes.get(site.node.as_str()) {
+                None => check.problem(&site.node, "no node of that name is in the network".into()),
+                Some(node) => check.site(self, site, node),
+            }
+        }
+        for id in graph.activation_sites() {
+            let name = &graph.nodes[id.0].name;
+            check.that(self.site(name, SiteKind::Activation).is_some(), name, || {
+                "the plan names no gate for this activation".into()
+            });
+        }
+        if check.problems.is_empty() { Ok(()) } else { Err(CheckError { problems: check.problems }) }
+    }
+}
+
+struct Checker {
+    problems: Vec<Problem>,
+}
+
+impl Checker {
+    fn problem(&mut self, place: &str, reason: String) {
+        self.problems.push(Problem { place: place.to_owned(), reason });
+    }
+
+    fn that(&mut self, holds: bool, place: &str, reason: impl FnOnce() -> String) {
+        if !holds {
+            self.problem(place, reason());
+        }
+    }
+
+    fn architecture(&mut self, plan: &Plan, graph: &Graph) {
+        let hash = architecture_hash(graph);
+        self.that(plan.architecture == hash, "architecture", || {
+            format!(
+                "the plan was made for network {}, this is {}",
+                abbreviate(&plan.architecture),
+                abbreviate(&hash)
+            )
+        });
+    }
+
+    fn fractional(&mut self, place: &str, bits: i32) {
+        self.that(bits.abs() <= MAX_FRACTIONAL_BITS, place, || {
+            format!("{bits} fractional bits; at most {MAX_FRACTIONAL_BITS} either way are possible")
+        });
+    }
+
+    fn site(&mut self, plan: &Plan, site: &Site, node: &Node) {
+        let fits = match site.kind {
+            SiteKind::Activation => matches!(node.op, Op::Activation(_)),
+            SiteKind::MaxPool => matches!(node.op, Op::MaxPool(_)),
+            SiteKind::Wire | SiteKind::Output => true,
+        };
+        self.that(fits, &site.node, || format!("the node is no {}", kind_name(site.kind)));
+        self.that(site.kind == SiteKind::Activation || site.gate == Gate::Exact, &site.node, || {
+            format!("a {} has no gate to choose", kind_name(site.kind))
+        });
+        if site.kind == SiteKind::Activation {
+            self.gate(&site.node, &site.gate, &node.shape.0);
+        }
+        if let Some(format) = site.format {
+            let ring = plan.numbers.map_or(MAX_RING, |n| n.ring.min(MAX_RING));
+            self.format(&site.node, format, ring);
+        }
+    }
+
+    fn format(&mut self, node: &str, format: Format, ring: u32) {
+        self.fractional(node, format.fractional_bits);
+        self.that((3..=ring).contains(&format.width), node, || {
+            format!("a width of {} bits; 3 to {ring}, the ring's width, are possible", format.width)
+        });
+        if let Some(w) = format.window {
+            let fits = w.bits >= 2
+                && w.bits <= MAX_RING
+                && w.low <= MAX_RING
+                && w.low + w.bits <= format.width;
+            self.that(fits, node, || {
+                format!(
+                    "the window of {} bits from bit {} does not lie within the width of {} bits (and has 2 bits at least)",
+                    w.bits, w.low, format.width
+                )
+            });
+        }
+    }
+
+    fn gate(&mut self, node: &str, gate: &Gate, dims: &[usize]) {
+        let len: usize = dims.iter().product();
+        match gate {
+            Gate::Exact | Gate::Identity | Gate::Zero => {}
+            Gate::Patches(channels) => {
+                let count = dims.first().copied().unwrap_or(0);
+                self.that(channels.len() == count, node, || {
+                    format!("{} channels have patches, the node has {count}", channels.len())
+                });
+                let (h, w) = map_size(dims);
+                for (c, gate) in channels.iter().enumerate() {
+                    if let ChannelGate::Patch(ph, pw) = *gate {
+                        self.that((ph as usize) <= h && (pw as usize) <= w, node, || {
+                            format!("channel {c}: a {ph}x{pw} patch on a {h}x{w} map")
+                        });
+                    }
+                }
+            }
+            Gate::Groups { list, .. } => {
+                let mut taken = HashSet::new();
+                for (g, group) in list.iter().enumerate() {
+                    let elements = group.members.iter().chain(group.form.iter().map(|(i, _)| i));
+                    if let Some(i) = elements.into_iter().find(|i| **i as usize >= len) {
+                        self.problem(node, format!("group {g} names element {i} of {len}"));
+                    }
+                    if let Some(m) = group.members.iter().find(|m| !taken.insert(**m)) {
+                        self.problem(node, format!("element {m} is a member twice (group {g})"));
+                    }
+                    let bounded = |k: i32| k != 0 && (-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(&k);
+                    let good = !group.form.is_empty() && group.form.iter().all(|(_, k)| bounded(*k));
+                    self.that(good, node, || {
+                        format!("group {g}: a form needs coefficients between 1 and {MAX_COEFFICIENT} in magnitude")
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn kind_name(kind: SiteKind) -> &'static str {
+    match kind {
+        SiteKind::Activation => "activation",
+        SiteKind::MaxPool => "max pool",
+        SiteKind::Wire => "wire",
+        SiteKind::Output => "output",
+    }
+}
+
+fn abbreviate(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}

@@ -1,0 +1,102 @@
+//! A plan in the float executor: gates as hooks that replace activations.
+
+use crate::{Decision, Gate, Grouping, Plan, SiteKind};
+use hushwire_graph::{Hooks, Node, NodeId, Op, Tensor};
+use std::collections::HashMap;
+
+/// Replaces activations by the plan's gates while a graph runs in floating point.
+///
+/// Exact gates are left to the executor. A shared decision multiplies its members by
+/// 1{form >= 0}; the upper bound of a clip does not apply to them.
+pub struct GateHooks<'o> {
+    gates: HashMap<String, Grouping>,
+    observe: &'o mut dyn FnMut(Observed<'_>),
+}
+
+/// What hooks show to an observer.
+pub enum Observed<'a> {
+    /// The value of a node, for the whole batch.
+    Value(NodeId, &'a Tensor),
+    /// The deciding forms of a shared gate, for the whole batch.
+    Forms(NodeId, &'a [f32]),
+}
+
+impl<'o> GateHooks<'o> {
+    /// Hooks for the activation sites of `plan` in `graph`, which must fit.
+    pub fn new(
+        graph: &hushwire_graph::Graph,
+        plan: &Plan,
+        observe: &'o mut dyn FnMut(Observed<'_>),
+    ) -> Self {
+        let gates = graph
+            .activation_sites()
+            .into_iter()
+            .filter_map(|id| {
+                let node = graph.node(id);
+                let site = plan.site(&node.name, SiteKind::Activation)?;
+                let changed = site.gate != Gate::Exact;
+                changed.then(|| (node.name.clone(), Grouping::resolve(&site.gate, &node.shape.0)))
+            })
+            .collect();
+        GateHooks { gates, observe }
+    }
+}
+
+impl Hooks for GateHooks<'_> {
+    fn replace(&mut self, id: NodeId, node: &Node, inputs: &[&Tensor]) -> Option<Tensor> {
+        let Op::Activation(_) = node.op else { return None };
+        let grouping = self.gates.get(&node.name)?;
+        let (out, forms) = apply(grouping, inputs[0]);
+        (self.observe)(Observed::Forms(id, &forms));
+        Some(out)
+    }
+
+    fn observe(&mut self, id: NodeId, value: &Tensor) {
+        (self.observe)(Observed::Value(id, value));
+    }
+}
+
+/// Applies a gate to a batch of pre-activations `[N, ...]`: the outputs, and the values of the
+/// deciding forms (batch-major).
+pub fn apply(grouping: &Grouping, x: &Tensor) -> (Tensor, Vec<f32>) {
+    let mut out = x.clone();
+    let mut all_forms = Vec::new();
+    let len = x.sample_len();
+    match grouping {
+        Grouping::Each => out.data.iter_mut().for_each(|v| *v = v.max(0.0)),
+        Grouping::AllIdentity => {}
+        Grouping::AllZero => out.data.fill(0.0),
+        Grouping::Mixed { decisions, forms } => {
+            for sample in out.data.chunks_exact_mut(len.max(1)) {
+                let first = all_forms.len();
+                all_forms.extend(forms.iter().map(|form| {
+                    form.0.iter().map(|&(i, k)| k as f32 * sample[i as usize]).sum::<f32>()
+                }));
+                for (value, decision) in sample.iter_mut().zip(decisions) {
+                    match decision {
+                        Decision::Group(g) if all_forms[first + *g as usize] < 0.0 => *value = 0.0,
+                        Decision::Zero => *value = 0.0,
+                        Decision::Group(_) | Decision::Identity => {}
+                    }
+                }
+            }
+        }
+    }
+    (out, all_forms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelGate, Gate};
+
+    #[test]
+    fn a_patch_passes_or_vanishes_as_one() {
+        let gate = Gate::Patches(vec![ChannelGate::Patch(1, 2), ChannelGate::Zero]);
+        let grouping = Grouping::resolve(&gate, &[2, 1, 4]);
+        let x = Tensor::new([1, 2, 1, 4], vec![-1.0, 3.0, 1.0, -2.0, 5.0, 5.0, 5.0, 5.0]);
+        let (out, forms) = apply(&grouping, &x);
+        assert_eq!(out.data, [-1.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(forms, [2.0, -1.0]);
+    }
+}

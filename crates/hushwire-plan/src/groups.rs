@@ -1,0 +1,162 @@
+//! From a gate as the plan writes it to a decision for every element of a tensor.
+
+use crate::{ChannelGate, Gate, Others};
+
+/// What happens to one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Multiplied by the decision of the group with this index.
+    Group(u32),
+    /// Passed unchanged.
+    Identity,
+    /// Replaced by zero.
+    Zero,
+}
+
+/// A deciding integer linear form over the elements of a per-sample tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form(pub Vec<(u32, i32)>);
+
+/// A gate resolved for a tensor: a decision per element and a form per group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// Every element decides for itself: the common case, kept without tables.
+    Each,
+    /// Every element passes.
+    AllIdentity,
+    /// Every element is zero.
+    AllZero,
+    /// Element `i` follows `decisions[i]`; `Decision::Group(g)` means the sign of `forms[g]`.
+    Mixed {
+        /// One decision per element.
+        decisions: Vec<Decision>,
+        /// One form per group.
+        forms: Vec<Form>,
+    },
+}
+
+impl Grouping {
+    /// Resolves `gate` for a per-sample tensor of shape `dims` (`[C, H, W]`, or `[F]` which counts
+    /// as F channels of one element). The gate must have passed [`crate::Plan::check`].
+    pub fn resolve(gate: &Gate, dims: &[usize]) -> Grouping {
+        let len: usize = dims.iter().product();
+        match gate {
+            Gate::Exact => Grouping::Each,
+            Gate::Identity => Grouping::AllIdentity,
+            Gate::Zero => Grouping::AllZero,
+            Gate::Patches(channels) => patches(channels, dims),
+            Gate::Groups { list, others } => {
+                let mut decisions = vec![None; len];
+                let mut forms = Vec::with_capacity(list.len());
+                for (g, group) in list.iter().enumerate() {
+                    for &m in &group.members {
+                        decisions[m as usize] = Some(Decision::Group(g as u32));
+                    }
+                    forms.push(Form(group.form.clone()));
+                }
+                let decisions = decisions
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, d)| {
+                        d.unwrap_or_else(|| match others {
+                            Others::Identity => Decision::Identity,
+                            Others::Zero => Decision::Zero,
+                            Others::Exact => {
+                                forms.push(Form(vec![(i as u32, 1)]));
+                                Decision::Group(forms.len() as u32 - 1)
+                            }
+                        })
+                    })
+                    .collect();
+                Grouping::Mixed { decisions, forms }
+            }
+        }
+    }
+
+    /// Number of sign decisions for a per-sample tensor of `len` elements.
+    pub fn decisions(&self, len: usize) -> usize {
+        match self {
+            Grouping::Each => len,
+            Grouping::AllIdentity | Grouping::AllZero => 0,
+            Grouping::Mixed { forms, .. } => forms.len(),
+        }
+    }
+}
+
+fn patches(channels: &[ChannelGate], dims: &[usize]) -> Grouping {
+    let (height, width) = map_size(dims);
+    let mut decisions = Vec::with_capacity(channels.len() * height * width);
+    let mut forms: Vec<Form> = Vec::new();
+    for (c, gate) in channels.iter().enumerate() {
+        let base = c * height * width;
+        match *gate {
+            ChannelGate::Identity => decisions.resize(base + height * width, Decision::Identity),
+            ChannelGate::Zero => decisions.resize(base + height * width, Decision::Zero),
+            ChannelGate::Patch(ph, pw) => {
+                let (ph, pw) = (ph as usize, pw as usize);
+                let across = width.div_ceil(pw);
+                let first = forms.len();
+                forms.resize(first + height.div_ceil(ph) * across, Form(Vec::new()));
+                for y in 0..height {
+                    for x in 0..width {
+                        let g = first + (y / ph) * across + x / pw;
+                        decisions.push(Decision::Group(g as u32));
+                        forms[g].0.push(((base + y * width + x) as u32, 1));
+                    }
+                }
+            }
+        }
+    }
+    Grouping::Mixed { decisions, forms }
+}
+
+/// Height and width of the maps of a per-sample shape.
+pub(crate) fn map_size(dims: &[usize]) -> (usize, usize) {
+    match dims {
+        [_, h, w] => (*h, *w),
+        _ => (1, dims.iter().skip(1).product()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_cover_every_element_once_and_are_cut_at_the_border() {
+        let gate = Gate::Patches(vec![
+            ChannelGate::Patch(2, 2),
+            ChannelGate::Identity,
+            ChannelGate::Zero,
+            ChannelGate::Patch(1, 1),
+        ]);
+        let Grouping::Mixed { decisions, forms } = Grouping::resolve(&gate, &[4, 3, 3]) else {
+            panic!("patches resolve to tables");
+        };
+        assert_eq!(decisions.len(), 36);
+        // 2x2 patches on a 3x3 map: four of them, of 4, 2, 2 and 1 elements; then nine of one.
+        let sizes: Vec<_> = forms.iter().map(|f| f.0.len()).collect();
+        assert_eq!(sizes, [4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert!(decisions[9..18].iter().all(|d| *d == Decision::Identity));
+        assert!(decisions[18..27].iter().all(|d| *d == Decision::Zero));
+        for (g, form) in forms.iter().enumerate() {
+            for &(i, k) in &form.0 {
+                assert_eq!((decisions[i as usize], k), (Decision::Group(g as u32), 1));
+            }
+        }
+    }
+
+    #[test]
+    fn elements_in_no_group_follow_the_others_rule() {
+        let list = vec![crate::Group { members: vec![0, 2], form: vec![(1, -3)] }];
+        let resolve = |others| match Grouping::resolve(&Gate::Groups { list: list.clone(), others }, &[3]) {
+            Grouping::Mixed { decisions, forms } => (decisions, forms),
+            other => panic!("{other:?}"),
+        };
+        let (decisions, forms) = resolve(Others::Exact);
+        assert_eq!(decisions, [Decision::Group(0), Decision::Group(1), Decision::Group(0)]);
+        assert_eq!(forms, [Form(vec![(1, -3)]), Form(vec![(1, 1)])]);
+        assert_eq!(resolve(Others::Zero).0[1], Decision::Zero);
+        assert_eq!(resolve(Others::Identity).0[1], Decision::Identity);
+    }
+}

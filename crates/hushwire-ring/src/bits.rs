@@ -178,10 +178,10 @@ impl Bits {
 
     fn clear_tail(&mut self) {
         let used = self.len % 64;
-        if used != 0 {
-            if let Some(last) = self.words.last_mut() {
-                *last &= (1 << used) - 1;
-            }
+        if used != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= (1 << used) - 1;
         }
     }
 }

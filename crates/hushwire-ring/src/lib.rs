@@ -8,15 +8,18 @@
 
 mod bits;
 mod conv;
-mod gemm;
+mod linear;
 mod pack;
+mod product;
 mod ring;
 mod shape;
+mod simd;
+mod tile;
 mod word;
 
 pub use bits::{Bits, WordsMut};
 pub use conv::conv2d;
-pub use gemm::gemm;
+pub use linear::gemm;
 pub use pack::{PackError, pack, packed_len, unpack};
 pub use ring::Ring;
 pub use shape::ConvShape;

@@ -1,8 +1,10 @@
 //! What can go wrong, where, and what to do about it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::tls::{Fingerprint, IdentityError};
 use crate::{FrameError, Label, Role};
 
 /// An error of a link or of setting one up.
@@ -97,6 +99,103 @@ pub enum NetError {
         at: Label,
         /// The earlier error.
         reason: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen: {source}")]
+    Bind {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody listened in time.
+    #[error("nobody listens at {addr} after {waited:?}: {source}; is the party running?")]
+    Connect {
+        /// The address tried last.
+        addr: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// What the system said last.
+        source: io::Error,
+    },
+    /// The connection failed while it was being set up.
+    #[error("{addr}: connection failed during the handshake: {source}")]
+    Connection {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The handshake was not complete in time.
+    #[error("{addr}: handshake not complete after {waited:?}")]
+    HandshakeTimeout {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// How long it may take.
+        waited: Duration,
+    },
+    /// The TLS handshake failed.
+    #[error("{addr}: TLS handshake failed: {source}; is the other side a hushwire party?")]
+    Handshake {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// What the TLS library said.
+        source: rustls::Error,
+    },
+    /// The peer's certificate is not trusted.
+    #[error(
+        "{addr}: untrusted certificate {presented}: if its owner confirms this fingerprint, add the \
+         certificate to the trusted ones in the configuration"
+    )]
+    UntrustedPeer {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// The certificate presented.
+        presented: Fingerprint,
+    },
+    /// The peer does not trust our certificate.
+    #[error(
+        "{addr}: the peer does not trust our certificate {own}: give it to the peer's operator to \
+         add to the trusted ones"
+    )]
+    RefusedByPeer {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// Our certificate.
+        own: Fingerprint,
+    },
+    /// The peer's hello makes no sense.
+    #[error("{addr}: {reason}")]
+    Hello {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The peer plays another role than its certificate is trusted for.
+    #[error("{addr}: the peer calls itself {got}, its certificate is trusted as {expected}")]
+    WrongRole {
+        /// The peer's address.
+        addr: SocketAddr,
+        /// The role it is trusted in.
+        expected: Role,
+        /// The role it claims.
+        got: Role,
+    },
+    /// The peer declined the session.
+    #[error("{peer}: declined the session")]
+    SessionRefused {
+        /// The other end.
+        peer: Role,
+    },
+    /// A key or certificate cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No key could be agreed on.
+    #[error("{peer}: no key agreed: {reason}")]
+    KeyAgreement {
+        /// The other end.
+        peer: Role,
+        /// Why.
+        reason: &'static str,
     },
     /// A thread for the link could not be started.
     #[error("no thread for the link: {source}")]

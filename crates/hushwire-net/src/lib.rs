@@ -6,8 +6,10 @@
 //! label every message with the [`Phase`] and step they expect it in; anything else is an error that
 //! names peer, phase and step.
 //!
-//! In-process links come from [`memory_pair`]. Both kinds run the same framing code.
+//! Links between processes come from [`connect`] and [`Listener`], links within one from
+//! [`memory_pair`]. Both run the same framing code.
 
+mod agree;
 mod emulate;
 mod error;
 mod frame;
@@ -19,8 +21,10 @@ mod options;
 mod outbox;
 mod pipe;
 mod sync;
+mod tls;
 mod transport;
 
+pub use agree::{AGREE_STEP, SharedKey, agree};
 pub use emulate::Emulation;
 pub use error::NetError;
 pub use frame::{
@@ -34,3 +38,7 @@ pub use options::LinkOptions;
 pub use pipe::memory_pair;
 #[cfg(feature = "test-support")]
 pub use pipe::{Interceptor, Tapped, Verdict, memory_pair_with};
+pub use tls::{
+    Fingerprint, Identity, IdentityError, Incoming, Listener, PeerCertificate, SessionId,
+    TlsOptions, connect,
+};

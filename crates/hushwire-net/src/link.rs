@@ -65,8 +65,12 @@ impl Link {
             let (abort, lifeline) = (Arc::clone(&abort), Arc::clone(&lifeline));
             move || {
                 // Whoever has stopped speaking has stopped listening: nothing sent would be read.
-                outbox.fail(inbox.run(source, max_frame, &lifeline));
-                abort.abort();
+                let fault = inbox.run(source, max_frame, &lifeline);
+                let lost = !matches!(fault, Fault::Closed);
+                outbox.fail(fault);
+                if lost {
+                    abort.abort();
+                }
             }
         };
         spawn(name("read"), Box::new(reader))?;

@@ -50,8 +50,8 @@ struct State {
     busy: bool,
     fault: Option<Fault>,
     ending: Ending,
-    /// The writer thread is done.
-    ended: bool,
+    /// How the writer thread ended.
+    ended: Option<Result<(), Fault>>,
 }
 
 pub(crate) struct Outbox {
@@ -84,7 +84,7 @@ impl Outbox {
                 busy: false,
                 fault: None,
                 ending: Ending::Open,
-                ended: false,
+                ended: None,
             }),
             work: Condvar::new(),
             room: Condvar::new(),
@@ -160,14 +160,16 @@ impl Outbox {
     /// Waits until the writer has ended, at most until `until`.
     pub(crate) fn wait_ended(&self, until: Instant) -> Result<(), Fault> {
         let mut state = lock(&self.state);
-        while !state.ended {
+        loop {
+            if let Some(outcome) = &state.ended {
+                return outcome.clone();
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Fault::Stalled(self.timeout));
             }
             state = wait_for(&self.room, state, left);
         }
-        state.fault.clone().map_or(Ok(()), Err)
     }
 
     /// The writer thread; the fault that ended it, if any.
@@ -192,8 +194,11 @@ impl Outbox {
     }
 
     fn end(&self, state: MutexGuard<'_, State>) -> Option<Fault> {
-        let goodbye = matches!(state.ending, Ending::Drain { goodbye: true, .. });
-        let goodbye = goodbye && state.fault.is_none();
+        // A goodbye is answered with a goodbye.
+        let goodbye = match &state.fault {
+            None => matches!(state.ending, Ending::Drain { goodbye: true, .. }),
+            Some(fault) => matches!(fault, Fault::Closed),
+        };
         drop(state);
         let outcome = lock(&self.writer).sink.finish(goodbye);
         let mut state = lock(&self.state);
@@ -201,7 +206,7 @@ impl Outbox {
             state.fault.get_or_insert(Fault::Lost(error.to_string()));
         }
         state.queue.clear();
-        state.ended = true;
+        state.ended = Some(state.fault.clone().map_or(Ok(()), Err));
         self.room.notify_all();
         state.fault.clone()
     }

@@ -165,7 +165,9 @@ impl Ranges {
 
 /// Largest magnitude; NaN counts as infinite.
 fn magnitude(values: &[f32]) -> f64 {
-    values.iter().fold(0.0f64, |m, &v| if v.is_nan() { f64::INFINITY } else { m.max(v.abs().into()) })
+    values
+        .iter()
+        .fold(0.0f64, |m, &v| if v.is_nan() { f64::INFINITY } else { m.max(v.abs().into()) })
 }
 
 struct Formats<'a> {
@@ -192,9 +194,9 @@ impl Formats<'_> {
         let mut units = vec![0.0f64; graph.nodes.len()];
         let mut wire = vec![false; graph.nodes.len()];
         for (id, node) in graph.iter() {
-            let finest =
-                node.inputs.iter().map(|i| units[i.0]).fold(f64::NEG_INFINITY, f64::max);
-            let weighted = matches!(node.op, Op::Conv(_) | Op::Gemm(_) | Op::Affine { scale: Some(_), .. });
+            let finest = node.inputs.iter().map(|i| units[i.0]).fold(f64::NEG_INFINITY, f64::max);
+            let weighted =
+                matches!(node.op, Op::Conv(_) | Op::Gemm(_) | Op::Affine { scale: Some(_), .. });
             let mut input_units = finest;
             if let (true, false) = (weighted, node.inputs.first().is_none_or(|i| wire[i.0])) {
                 let source = node.inputs[0];
@@ -234,14 +236,16 @@ impl Formats<'_> {
                     let range = self.ranges.value[behind.unwrap_or(source).0];
                     // A wire is compared in its own units: nothing is lost.
                     let own = self.settings.activation_bits - exponent(range);
-                    let bits = if wire[source.0] { (finest.floor() as i32).min(own + 2) } else { own };
+                    let bits =
+                        if wire[source.0] { (finest.floor() as i32).min(own + 2) } else { own };
                     let mut site = Site::uncalibrated(&node.name, SiteKind::MaxPool, Gate::Exact);
                     site.format = Some(self.format(bits, 2.0 * range, 2.0 * range, true));
                     sites.push(site);
                     if behind.is_some() {
                         wire[id.0] = true;
                         let activation = &graph.node(source).name;
-                        let format = sites.iter().find(|s| s.node == *activation).and_then(|s| s.format);
+                        let format =
+                            sites.iter().find(|s| s.node == *activation).and_then(|s| s.format);
                         format.map_or(finest, |f| f64::from(f.fractional_bits))
                     } else {
                         finest.max(f64::from(bits))
@@ -341,10 +345,11 @@ impl Formats<'_> {
                 match &program.ops[value] {
                     Step::Linear(_) => {
                         let name = &program.values[value].name;
-                        let at = self.spare.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
-                            self.spare.push((name.clone(), 0));
-                            self.spare.len() - 1
-                        });
+                        let at =
+                            self.spare.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+                                self.spare.push((name.clone(), 0));
+                                self.spare.len() - 1
+                            });
                         let bits = &mut self.spare[at].1;
                         let wanted = (*bits + excess as i32).min(most);
                         saved |= wanted > *bits;

@@ -80,8 +80,7 @@ impl<'a, W: Word> Executor<'a, W> {
             values[i] = match op {
                 Op::Input => encode(program, input),
                 Op::Linear(l) => {
-                    let mut y =
-                        apply_linear(l, batch, self.weights.values(i), &values[l.source]);
+                    let mut y = apply_linear(l, batch, self.weights.values(i), &values[l.source]);
                     if let Some(bias) = self.weights.bias(i) {
                         add_bias(l, bias, &mut y);
                     }
@@ -162,7 +161,8 @@ impl<'a, W: Word> Executor<'a, W> {
             Members::Mixed(groups) => {
                 let mut out = vec![W::ZERO; y.len()];
                 let width = groups.opened_len();
-                for (n, (u, out)) in u.chunks_exact(len).zip(out.chunks_exact_mut(len)).enumerate() {
+                for (n, (u, out)) in u.chunks_exact(len).zip(out.chunks_exact_mut(len)).enumerate()
+                {
                     let elements: Vec<i64> = groups.opened().map(|i| u[i as usize]).collect();
                     let decisions: Vec<i64> = (0..groups.decisions())
                         .map(|g| {

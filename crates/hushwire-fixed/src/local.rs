@@ -165,7 +165,8 @@ mod tests {
             before: [1, 1],
             output: [2, 2],
         };
-        let out = run(&Local::SumPool { source: 0, shape }, 1, 4, &[(&[1, 2, 3, 4, 5, 6, 7, 8, 9], 9)]);
+        let out =
+            run(&Local::SumPool { source: 0, shape }, 1, 4, &[(&[1, 2, 3, 4, 5, 6, 7, 8, 9], 9)]);
         assert_eq!(out, [1, 2 + 3, 4 + 7, 5 + 6 + 8 + 9]);
     }
 

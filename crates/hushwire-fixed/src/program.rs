@@ -335,7 +335,9 @@ impl Program {
 
     /// Sign decisions for one sample.
     pub fn decisions(&self) -> usize {
-        self.gates().map(|(i, g)| g.members.decisions(self.values[i].len) * g.function.knots()).sum()
+        self.gates()
+            .map(|(i, g)| g.members.decisions(self.values[i].len) * g.function.knots())
+            .sum()
     }
 
     /// The gates with their positions.

@@ -63,7 +63,9 @@ impl<W: Word> Weights<W> {
     /// # Panics
     /// If the operation has no parameters: the caller walks the same program.
     pub fn values(&self, op: usize) -> &[W] {
-        self.layers[op].as_ref().map_or_else(|| panic!("operation {op} has no weights"), |l| &l.values)
+        self.layers[op]
+            .as_ref()
+            .map_or_else(|| panic!("operation {op} has no weights"), |l| &l.values)
     }
 
     /// The bias of linear layer `op`, if it has one.

@@ -47,7 +47,8 @@ impl Plan {
     pub fn check(&self, graph: &Graph) -> Result<(), CheckError> {
         let mut check = Checker { problems: Vec::new() };
         check.architecture(self, graph);
-        let nodes: HashMap<&str, &Node> = graph.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
+        let nodes: HashMap<&str, &Node> =
+            graph.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
         if let Some(numbers) = self.numbers {
             check.that((8..=MAX_RING).contains(&numbers.ring), "numbers.ring", || {
                 format!("{} bits; 8 to {MAX_RING} are possible", numbers.ring)
@@ -76,7 +77,11 @@ impl Plan {
                 "the plan names no gate for this activation".into()
             });
         }
-        if check.problems.is_empty() { Ok(()) } else { Err(CheckError { problems: check.problems }) }
+        if check.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(CheckError { problems: check.problems })
+        }
     }
 }
 
@@ -119,9 +124,11 @@ impl Checker {
             SiteKind::Wire | SiteKind::Output => true,
         };
         self.that(fits, &site.node, || format!("the node is no {}", kind_name(site.kind)));
-        self.that(site.kind == SiteKind::Activation || site.gate == Gate::Exact, &site.node, || {
-            format!("a {} has no gate to choose", kind_name(site.kind))
-        });
+        self.that(
+            site.kind == SiteKind::Activation || site.gate == Gate::Exact,
+            &site.node,
+            || format!("a {} has no gate to choose", kind_name(site.kind)),
+        );
         if site.kind == SiteKind::Activation {
             self.gate(&site.node, &site.gate, &node.shape.0);
         }
@@ -178,8 +185,10 @@ impl Checker {
                     if let Some(m) = group.members.iter().find(|m| !taken.insert(**m)) {
                         self.problem(node, format!("element {m} is a member twice (group {g})"));
                     }
-                    let bounded = |k: i32| k != 0 && (-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(&k);
-                    let good = !group.form.is_empty() && group.form.iter().all(|(_, k)| bounded(*k));
+                    let bounded =
+                        |k: i32| k != 0 && (-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(&k);
+                    let good =
+                        !group.form.is_empty() && group.form.iter().all(|(_, k)| bounded(*k));
                     self.that(good, node, || {
                         format!("group {g}: a form needs coefficients between 1 and {MAX_COEFFICIENT} in magnitude")
                     });

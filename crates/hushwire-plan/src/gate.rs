@@ -82,7 +82,9 @@ impl FromStr for ChannelGate {
         let sides = s.split_once('x').and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
         match sides {
             Some((h, w)) if h > 0 && w > 0 => Ok(ChannelGate::Patch(h, w)),
-            _ => Err(format!("`{s}` is not a channel's gate; write \"2x3\", \"identity\" or \"zero\"")),
+            _ => Err(format!(
+                "`{s}` is not a channel's gate; write \"2x3\", \"identity\" or \"zero\""
+            )),
         }
     }
 }

@@ -149,10 +149,11 @@ mod tests {
     #[test]
     fn elements_in_no_group_follow_the_others_rule() {
         let list = vec![crate::Group { members: vec![0, 2], form: vec![(1, -3)] }];
-        let resolve = |others| match Grouping::resolve(&Gate::Groups { list: list.clone(), others }, &[3]) {
-            Grouping::Mixed { decisions, forms } => (decisions, forms),
-            other => panic!("{other:?}"),
-        };
+        let resolve =
+            |others| match Grouping::resolve(&Gate::Groups { list: list.clone(), others }, &[3]) {
+                Grouping::Mixed { decisions, forms } => (decisions, forms),
+                other => panic!("{other:?}"),
+            };
         let (decisions, forms) = resolve(Others::Exact);
         assert_eq!(decisions, [Decision::Group(0), Decision::Group(1), Decision::Group(0)]);
         assert_eq!(forms, [Form(vec![(1, -3)]), Form(vec![(1, 1)])]);

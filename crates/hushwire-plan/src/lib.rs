@@ -87,7 +87,9 @@ impl Plan {
         let sites = graph
             .activation_sites()
             .into_iter()
-            .map(|id| Site::uncalibrated(&graph.nodes[id.0].name, SiteKind::Activation, Gate::Exact))
+            .map(|id| {
+                Site::uncalibrated(&graph.nodes[id.0].name, SiteKind::Activation, Gate::Exact)
+            })
             .collect();
         Plan {
             version: VERSION,

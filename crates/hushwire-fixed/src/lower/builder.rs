@@ -167,12 +167,7 @@ impl Builder {
     }
 
     /// The value in units from which a right shift leads to `fractional_bits`, and the shift.
-    fn truncation(
-        &mut self,
-        name: &str,
-        value: ValueId,
-        fractional_bits: i32,
-    ) -> (ValueId, u32) {
+    fn truncation(&mut self, name: &str, value: ValueId, fractional_bits: i32) -> (ValueId, u32) {
         let value = self.dyadic(name, value);
         let target = exp2(-fractional_bits);
         let value = self.refine(name, value, target);
@@ -199,7 +194,12 @@ impl Builder {
         Ok(self.push(name, Op::Gate(gate), len, exp2(-format.fractional_bits)))
     }
 
-    pub(super) fn open(&mut self, name: &str, value: ValueId, format: Format) -> Result<(), String> {
+    pub(super) fn open(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        format: Format,
+    ) -> Result<(), String> {
         let (source, truncate) = self.truncation(name, value, format.fractional_bits);
         self.fits(format, truncate)?;
         let op = Op::Open { source, truncate, width: format.width };

@@ -24,7 +24,9 @@ pub enum LowerError {
     #[error(transparent)]
     Plan(#[from] CheckError),
     /// The plan has gates but no number formats.
-    #[error("the plan is not calibrated: it has no number formats; calibrate it on a few images first")]
+    #[error(
+        "the plan is not calibrated: it has no number formats; calibrate it on a few images first"
+    )]
     NotCalibrated,
     /// Nodes that have no secure counterpart under this plan, all of them.
     #[error("{}", list(.0))]
@@ -97,9 +99,8 @@ pub(crate) fn pools_before_activations(graph: &Graph, plan: &Plan) -> HashSet<No
     let monotone = |id: &NodeId| {
         let node = graph.node(*id);
         let single = matches!(consumers[id.0].as_slice(), [c] if matches!(graph.node(*c).op, Op::MaxPool(_)));
-        let exact = plan
-            .site(&node.name, SiteKind::Activation)
-            .is_some_and(|s| s.gate == Gate::Exact);
+        let exact =
+            plan.site(&node.name, SiteKind::Activation).is_some_and(|s| s.gate == Gate::Exact);
         single && exact && *id != graph.output
     };
     graph.activation_sites().into_iter().filter(monotone).collect()
@@ -207,7 +208,9 @@ impl Lowering<'_> {
 
     fn format(&self, node: &str, kind: SiteKind) -> Result<Format, String> {
         let site = self.plan.site(node, kind).and_then(|s| s.format);
-        site.ok_or_else(|| format!("the plan has no number format for its {kind:?} site; calibrate again"))
+        site.ok_or_else(|| {
+            format!("the plan has no number format for its {kind:?} site; calibrate again")
+        })
     }
 
     /// The value of `id` as a wire: its own, or through an identity gate.

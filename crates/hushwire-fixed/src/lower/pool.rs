@@ -65,16 +65,17 @@ impl Builder {
         let [channels, height, width] = dims;
         let (out_h, out_w) = (node.shape.0[1], node.shape.0[2]);
         let step = self.step(source);
-        let mut view = |offset: &dyn Fn(usize, usize) -> usize, value, rows: usize, planes: usize| {
-            let map = (0..channels)
-                .flat_map(|c| {
-                    (0..rows).flat_map(move |y| {
-                        (0..out_w).map(move |x| (c * planes + offset(y, x)) as u32)
+        let mut view =
+            |offset: &dyn Fn(usize, usize) -> usize, value, rows: usize, planes: usize| {
+                let map = (0..channels)
+                    .flat_map(|c| {
+                        (0..rows).flat_map(move |y| {
+                            (0..out_w).map(move |x| (c * planes + offset(y, x)) as u32)
+                        })
                     })
-                })
-                .collect();
-            self.gather(&node.name, vec![value], map, 0, step)
-        };
+                    .collect();
+                self.gather(&node.name, vec![value], map, 0, step)
+            };
         let columns: Vec<ValueId> = (0..pool.kernel[1])
             .map(|j| {
                 let at = |y: usize, x: usize| y * width + clamped(x, j, pool, 1, width);

@@ -28,11 +28,7 @@ pub(super) fn lower(build: &mut Builder, node: &Node, inputs: &[(ValueId, &[usiz
                     .zip(before)
                     .zip(input)
                     .all(|((&i, &b), &size)| i >= b && i - b < size);
-                if inside {
-                    flat(at.iter().zip(before).map(|(i, b)| i - b), input)
-                } else {
-                    FILL
-                }
+                if inside { flat(at.iter().zip(before).map(|(i, b)| i - b), input) } else { FILL }
             }
             Op::Slice { start, step, .. } => {
                 flat(at.iter().zip(start).zip(step).map(|((i, s), k)| s + i * k), input)

@@ -1,0 +1,69 @@
+//! The helper, P2: deals correlated randomness. It needs the program and the masked weights, and
+//! receives nothing that depends on the input.
+
+use crate::MpcError;
+use crate::gate::deal::{Dealt, deal as deal_gate};
+use crate::job::{Job, Kind, step};
+use crate::keys::{Key, MaskedWeights, Purpose, words};
+use crate::layout::GateLayout;
+use hushwire_fixed::program::Op;
+use hushwire_fixed::{apply_linear, local};
+use hushwire_net::{Link, Phase};
+use hushwire_ring::{Word, pack, packed_len};
+
+/// Deals one bundle of preprocessing. `k02` and `k12` are the bundle's keys with client and server.
+///
+/// # Errors
+/// A connection that fails, or a window that the comparison does not support.
+pub fn deal<W: Word>(
+    job: &Job,
+    masked: &MaskedWeights<W>,
+    k02: &Key,
+    k12: &Key,
+    client: &Link,
+    server: &Link,
+) -> Result<(), MpcError> {
+    let (p0, p1) = (k02.prf(), k12.prf());
+    let program = &job.program;
+    // Masks of wires; shares are unknown to the helper and stay empty.
+    let mut masks: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];
+    for (i, op) in program.ops.iter().enumerate() {
+        let value = &program.values[i];
+        match op {
+            Op::Input => masks[i] = words(&p0, i, Purpose::Input, job.len(i)),
+            Op::Linear(linear) => {
+                let mut c = apply_linear(linear, job.batch, masked.of(i), &masks[linear.source]);
+                let s: Vec<W> = words(&p0, i, Purpose::LinearShare, c.len());
+                c.iter_mut().zip(&s).for_each(|(c, s)| *c = c.wrapping_sub(*s));
+                let mut message = Vec::with_capacity(packed_len(c.len(), program.ring));
+                pack(&c, program.ring, &mut message);
+                server.send(Phase::Offline, step(i, Kind::First), message)?;
+            }
+            Op::AddParam { source, .. } => masks[i] = masks[*source].clone(),
+            Op::Local(op) if value.wire => {
+                let lens = |v: usize| program.values[v].len;
+                masks[i] = local::apply(op, job.batch, value.len, false, |v| &masks[v], lens);
+            }
+            Op::Local(_) | Op::Open { .. } => {}
+            Op::Gate(gate) => {
+                let layout = GateLayout::new(job, i, gate);
+                layout.check(&value.name)?;
+                let Dealt { material, keys, mask } = deal_gate(&layout, i, &p0, &p1);
+                if !layout.is_silent() {
+                    server.send(Phase::Offline, step(i, Kind::First), material)?;
+                    if layout.keys_len() > 0 {
+                        client.send(Phase::Offline, step(i, Kind::Third), keys.clone())?;
+                        server.send(Phase::Offline, step(i, Kind::Third), keys)?;
+                    }
+                }
+                masks[i] = mask;
+            }
+        }
+        for source in op.sources() {
+            if program.last_use[source] == i {
+                masks[source] = Vec::new();
+            }
+        }
+    }
+    Ok(())
+}

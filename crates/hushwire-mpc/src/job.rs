@@ -1,0 +1,93 @@
+//! What the three parties agree on before they start.
+
+use hushwire_fixed::Program;
+use hushwire_fixed::program::ValueId;
+use hushwire_ring::Ring;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// How signs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Comparison {
+    /// Distributed comparison functions: one round trip, large keys.
+    Dcf,
+    /// Digit tables: two round trips, small tables.
+    Digits,
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Comparison::Dcf => "dcf",
+            Comparison::Digits => "digits",
+        })
+    }
+}
+
+/// One inference: a program, a batch and a way to compare. Public, and equal at all parties.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The network.
+    pub program: Arc<Program>,
+    /// Samples that are processed together.
+    pub batch: usize,
+    /// How signs are compared.
+    pub comparison: Comparison,
+}
+
+impl Job {
+    /// A job of `batch` samples.
+    pub fn new(program: Arc<Program>, batch: usize, comparison: Comparison) -> Job {
+        Job { program, batch, comparison }
+    }
+
+    /// The ring of wires and shares.
+    pub fn ring(&self) -> Ring {
+        ring(self.program.ring)
+    }
+
+    /// Elements of a value over the whole batch.
+    pub fn len(&self, value: ValueId) -> usize {
+        self.program.values[value].len * self.batch
+    }
+
+    /// Whether the job has no samples.
+    pub fn is_empty(&self) -> bool {
+        self.batch == 0
+    }
+}
+
+/// The ring of a width that lowering has checked.
+pub(crate) fn ring(bits: u32) -> Ring {
+    Ring::new(bits).unwrap_or_else(|| unreachable!("lowering admits rings of 1 to 64 bits only"))
+}
+
+/// Which message of an operation: both ends name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    /// Offline: the helper's material for the server. Online: the server's first message, or the
+    /// client's masked input.
+    First = 0,
+    /// Offline: the client's masked share. Online: the client's first answer.
+    Second = 1,
+    /// Offline: comparison keys. Online: the server's second message.
+    Third = 2,
+    /// Online: the client's second answer.
+    Fourth = 3,
+}
+
+/// Messages per operation that a step number distinguishes.
+const KINDS: u32 = 4;
+
+/// The step number of a message.
+pub(crate) fn step(op: usize, kind: Kind) -> u32 {
+    op as u32 * KINDS + kind as u32
+}
+
+/// The operation that a step number belongs to.
+pub fn op_of_step(step: u32) -> usize {
+    (step / KINDS) as usize
+}

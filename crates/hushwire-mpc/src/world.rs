@@ -1,0 +1,105 @@
+//! Three parties in memory: the test bench of the protocol.
+
+use crate::{
+    ClientBundle, Job, Key, MaskedWeights, MpcError, ServerBundle, WeightMasks, client, helper,
+    server,
+};
+use hushwire_fixed::Weights;
+use hushwire_net::{Link, LinkOptions, Role, memory_pair};
+use hushwire_ring::Word;
+
+/// The keys that sessions would agree on.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Of the model, between client and server.
+    pub model: Key,
+    /// Of the bundle, between client and helper.
+    pub k02: Key,
+    /// Of the bundle, between server and helper.
+    pub k12: Key,
+}
+
+impl Keys {
+    /// Keys that are different for every seed. Tests only: real keys come from key agreement.
+    pub fn for_test(seed: u64) -> Keys {
+        let key = |tag: u8| {
+            let mut bytes = [tag; 16];
+            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            Key::new(bytes)
+        };
+        Keys { model: key(1), k02: key(2), k12: key(3) }
+    }
+}
+
+/// Both ends of the links between three parties.
+pub struct Links {
+    /// Client and server.
+    pub client_server: (Link, Link),
+    /// Client and helper.
+    pub client_helper: (Link, Link),
+    /// Server and helper.
+    pub server_helper: (Link, Link),
+}
+
+impl Links {
+    /// Links in memory.
+    pub fn in_memory(options: &LinkOptions) -> Links {
+        Links {
+            client_server: memory_pair(Role::Client, Role::Server, options),
+            client_helper: memory_pair(Role::Client, Role::Helper, options),
+            server_helper: memory_pair(Role::Server, Role::Helper, options),
+        }
+    }
+}
+
+/// Runs the offline phase.
+///
+/// # Errors
+/// The first party's error.
+pub fn offline<W: Word>(
+    job: &Job,
+    weights: &Weights<W>,
+    keys: &Keys,
+    links: &Links,
+) -> Result<(ClientBundle, ServerBundle), MpcError> {
+    let masks = WeightMasks::<W>::new(job, &keys.model);
+    let masked = MaskedWeights::mask(job, weights, &masks);
+    std::thread::scope(|scope| {
+        let (to_client, to_server) = (&links.client_helper.1, &links.server_helper.1);
+        let dealing =
+            scope.spawn(|| helper::deal(job, &masked, &keys.k02, &keys.k12, to_client, to_server));
+        let serving = scope.spawn(|| {
+            server::prepare(job, &keys.k12, &links.server_helper.0, &links.client_server.1)
+        });
+        let (helper, server) = (&links.client_helper.0, &links.client_server.0);
+        let prepared = client::prepare(job, &masks, &keys.k02, helper, server);
+        joined(dealing.join())?;
+        let bundle = joined(serving.join())?;
+        Ok((prepared?, bundle))
+    })
+}
+
+/// Runs the online phase and gives the logits.
+///
+/// # Errors
+/// The first party's error.
+pub fn online<W: Word>(
+    job: &Job,
+    weights: &Weights<W>,
+    bundles: (ClientBundle, ServerBundle),
+    input: &[f32],
+    links: &Links,
+) -> Result<Vec<f32>, MpcError> {
+    let (mine, theirs) = bundles;
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| server::infer(job, weights, theirs, &links.client_server.1));
+        let logits = client::infer::<W>(job, mine, input, &links.client_server.0);
+        joined(serving.join())?;
+        logits
+    })
+}
+
+/// The result of a party's thread.
+fn joined<T>(result: std::thread::Result<Result<T, MpcError>>) -> Result<T, MpcError> {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -17,7 +17,7 @@ const MAX_ATTRIBUTE: usize = 1 << 20;
 /// The product of `dims` if there are few enough of them and it is neither 0 nor too large.
 pub(crate) fn checked_len(dims: &[usize]) -> Option<usize> {
     let len = dims.iter().try_fold(1_usize, |len, d| len.checked_mul(*d))?;
-    (dims.len() <= MAX_RANK && len > 0 && len <= MAX_ELEMENTS).then_some(len)
+    ((1..=MAX_RANK).contains(&dims.len()) && (1..=MAX_ELEMENTS).contains(&len)).then_some(len)
 }
 
 /// Checks the sizes of all parameters.
@@ -246,7 +246,11 @@ fn check_coefficients(id: ParamId, input: &Shape, params: &[ParamInfo]) -> Resul
     Err(ShapeError::Mismatch { what: "a coefficient's shape", expected, got })
 }
 
-fn check_bias(bias: Option<ParamId>, outputs: usize, params: &[ParamInfo]) -> Result<(), ShapeError> {
+fn check_bias(
+    bias: Option<ParamId>,
+    outputs: usize,
+    params: &[ParamInfo],
+) -> Result<(), ShapeError> {
     let Some(id) = bias else { return Ok(()) };
     let [len] = param_axes(id, params)?;
     same("the length of the bias", outputs, len)
@@ -277,20 +281,14 @@ fn arity<'a, const N: usize>(inputs: &[&'a Shape]) -> Result<[&'a Shape; N], Sha
 }
 
 fn same(what: &'static str, expected: usize, got: usize) -> Result<(), ShapeError> {
-    let wrong = || ShapeError::Mismatch {
-        what,
-        expected: expected.to_string(),
-        got: got.to_string(),
-    };
+    let wrong =
+        || ShapeError::Mismatch { what, expected: expected.to_string(), got: got.to_string() };
     if expected == got { Ok(()) } else { Err(wrong()) }
 }
 
 fn same_shape(what: &'static str, expected: &Shape, got: &Shape) -> Result<(), ShapeError> {
-    let wrong = || ShapeError::Mismatch {
-        what,
-        expected: expected.to_string(),
-        got: got.to_string(),
-    };
+    let wrong =
+        || ShapeError::Mismatch { what, expected: expected.to_string(), got: got.to_string() };
     if expected == got { Ok(()) } else { Err(wrong()) }
 }
 

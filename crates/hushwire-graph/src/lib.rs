@@ -6,7 +6,7 @@
 //! recognised as one, and whatever cannot be expressed is refused with the names of the nodes
 //! concerned. [`Executor`] runs the graph in floating point on batches of any size.
 //!
-//! ```ignore
+//! ```no_run
 //! use hushwire_graph::{Executor, Model, Tensor};
 //!
 //! let model = Model::load("network.onnx")?;
@@ -19,6 +19,7 @@ mod activation;
 mod error;
 mod exec;
 mod graph;
+mod import;
 mod infer;
 mod metadata;
 mod op;

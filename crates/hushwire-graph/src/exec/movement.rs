@@ -10,9 +10,7 @@ pub(super) fn concat(axis: usize, inputs: &[&Tensor], out: &mut Tensor) {
         let mut offset = 0;
         for input in inputs {
             let run = input.shape[axis + 1] * inner;
-            for (to, from) in
-                out.chunks_exact_mut(out_run).zip(input.sample(n).chunks_exact(run))
-            {
+            for (to, from) in out.chunks_exact_mut(out_run).zip(input.sample(n).chunks_exact(run)) {
                 to[offset..offset + run].copy_from_slice(from);
             }
             offset += run;
@@ -55,7 +53,13 @@ fn strides(extents: &[usize]) -> Vec<usize> {
 }
 
 /// Copies an array of the given extents between two layouts.
-fn copy(from: &[f32], from_strides: &[usize], to: &mut [f32], to_strides: &[usize], extents: &[usize]) {
+fn copy(
+    from: &[f32],
+    from_strides: &[usize],
+    to: &mut [f32],
+    to_strides: &[usize],
+    extents: &[usize],
+) {
     let ([from_stride, from_rest @ ..], [to_stride, to_rest @ ..], [extent, rest @ ..]) =
         (from_strides, to_strides, extents)
     else {

@@ -154,7 +154,7 @@ impl Link {
             if got > max_len {
                 return Err(NetError::TooLong { peer, at, max: max_len, got });
             }
-            Ok(got)
+            Ok(max_len.min(2 * got))
         })
     }
 
@@ -228,7 +228,9 @@ impl Link {
             if frames == 1 && !more {
                 message = frame.payload;
             } else {
-                message.reserve_exact(room.saturating_sub(message.len()).max(frame.payload.len()));
+                if message.capacity() < len {
+                    message.reserve_exact(room.max(len) - message.len());
+                }
                 message.extend_from_slice(&frame.payload);
             }
             if !more {

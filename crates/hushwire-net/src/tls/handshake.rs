@@ -86,7 +86,13 @@ impl Handshake {
         handshake.socket.set_nodelay(true).map_err(failed)?;
         let outcome = {
             let mut timed = Timed { socket: &handshake.socket, until };
-            handshake.connection.complete_io(&mut timed).map(drop)
+            // It also returns when the socket would block, here at the deadline.
+            match handshake.connection.complete_io(&mut timed) {
+                Ok(_) if handshake.connection.is_handshaking() => {
+                    Err(io::ErrorKind::TimedOut.into())
+                }
+                outcome => outcome.map(drop),
+            }
         };
         if let Err(error) = outcome {
             handshake.part();

@@ -80,7 +80,11 @@ impl Shape {
 
     /// Bits of digit `i`, the most significant being digit 0.
     fn digit_bits(self, i: usize) -> usize {
-        if i == 0 { (self.width - (self.digits() as u32 - 1) * DIGIT) as usize } else { DIGIT as usize }
+        if i == 0 {
+            (self.width - (self.digits() as u32 - 1) * DIGIT) as usize
+        } else {
+            DIGIT as usize
+        }
     }
 
     /// Bits of all one-hot words of a gate.
@@ -347,10 +351,7 @@ impl Tables {
         let shape = Shape::new(u32::from(*width))?;
         let count = count.try_into().map(u64::from_le_bytes).map_err(|_| format.clone())?;
         let count = usize::try_from(count).map_err(|_| format.clone())?;
-        let expected = count
-            .div_ceil(LANES)
-            .checked_mul(shape.kept_planes() * 8)
-            .ok_or(format)?;
+        let expected = count.div_ceil(LANES).checked_mul(shape.kept_planes() * 8).ok_or(format)?;
         if body.len() != expected {
             return Err(FssError::Length { what: WHAT, expected, got: body.len() });
         }

@@ -164,11 +164,9 @@ mod tests {
     fn a_block_is_aes_of_domain_and_counter() {
         // FIPS 197, appendix C.1, with the plaintext split into domain and counter.
         let key = core::array::from_fn(|i| i as u8);
-        let mut stream = Prf::new(key).stream(u64::from_le_bytes([
-            0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
-        ]));
-        stream.next =
-            u64::from_le_bytes([0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
+        let mut stream = Prf::new(key)
+            .stream(u64::from_le_bytes([0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77]));
+        stream.next = u64::from_le_bytes([0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
         let mut block = [0; 16];
         stream.fill(&mut block);
         assert_eq!(

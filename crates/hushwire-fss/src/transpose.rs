@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn planes_are_the_bits() {
-        let values: Vec<u64> = (0..64).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let values: Vec<u64> =
+            (0..64).map(|i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for count in [1, 5, 63, 64] {
             for width in 1..=64 {
                 let mut planes = vec![0; width];

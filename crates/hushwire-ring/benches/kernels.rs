@@ -5,14 +5,20 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hushwire_ring::{ConvShape, Word, conv2d, gemm, pack, packed_len, unpack};
+use hushwire_ring::{ConvShape, Ring, Word, conv2d_mod, gemm, pack, packed_len, unpack};
 
 fn noise<W: Word>(len: usize) -> Vec<W> {
     (0..len as u64).map(|i| W::from_u64((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
 }
 
 /// Channels in and out, input side, kernel, stride, groups.
-fn shape(channels: [usize; 2], side: usize, kernel: usize, stride: usize, groups: usize) -> ConvShape {
+fn shape(
+    channels: [usize; 2],
+    side: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> ConvShape {
     ConvShape {
         in_channels: channels[0],
         in_h: side,
@@ -26,8 +32,9 @@ fn shape(channels: [usize; 2], side: usize, kernel: usize, stride: usize, groups
     }
 }
 
-fn convolutions<W: Word>(c: &mut Criterion) {
-    let mut group = c.benchmark_group(format!("conv/u{}", W::BITS));
+fn convolutions<W: Word>(c: &mut Criterion, bits: u32) {
+    let ring = Ring::new(bits).expect("width in range");
+    let mut group = c.benchmark_group(format!("conv/u{} {bits} bits", W::BITS));
     for (name, shape) in [
         ("resnet50/stem 7x7", shape([3, 64], 224, 7, 2, 1)),
         ("resnet50/3x3 64x56", shape([64, 64], 56, 3, 1, 1)),
@@ -45,9 +52,17 @@ fn convolutions<W: Word>(c: &mut Criterion) {
         let mut out = vec![W::ZERO; shape.output_len()];
         group.throughput(Throughput::Elements(shape.macs()));
         group.bench_function(name, |b| {
-            b.iter(|| conv2d(&shape, 1, black_box(&weights), black_box(&input), &mut out));
+            b.iter(|| {
+                conv2d_mod(ring, &shape, 1, black_box(&weights), black_box(&input), &mut out)
+            });
         });
     }
+}
+
+fn all_convolutions(c: &mut Criterion) {
+    convolutions::<u32>(c, 32);
+    convolutions::<u64>(c, 40);
+    convolutions::<u64>(c, 64);
 }
 
 fn products<W: Word>(c: &mut Criterion) {
@@ -91,7 +106,7 @@ criterion_group! {
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(600))
         .without_plots();
-    targets = convolutions::<u32>, convolutions::<u64>, products::<u32>, products::<u64>,
+    targets = all_convolutions, products::<u32>, products::<u64>,
         packing::<u32>, packing::<u64>
 }
 criterion_main!(kernels);

@@ -6,12 +6,25 @@ use rayon::prelude::*;
 
 use crate::product::{self, Block, Gathered, Grid, Segment};
 use crate::simd::{self, Level, Vectorised};
-use crate::{ConvShape, Word};
+use crate::{ConvShape, Ring, Word};
 
 /// Words of padded input held at a time.
 const PADDED_WORDS: usize = 1 << 23;
 
-/// Writes the convolution of `batch` samples (NCHW, weights OIHW) to `out`.
+/// Writes the convolution of `batch` samples (NCHW, weights OIHW) to `out`, modulo 2^`BITS`.
+///
+/// See [`conv2d_mod`] for smaller rings.
+///
+/// # Panics
+/// As [`conv2d_mod`].
+pub fn conv2d<W: Word>(shape: &ConvShape, batch: usize, weights: &[W], input: &[W], out: &mut [W]) {
+    conv2d_to(W::BITS, shape, batch, weights, input, out);
+}
+
+/// Like [`conv2d`], modulo 2^l only: the bits of `out` above the ring's are garbage.
+///
+/// Rings of up to 52 bits use the 52-bit multiplier where there is one, four times as fast as
+/// 64-bit products.
 ///
 /// # What bounds it
 /// The multiplier: the blocked product (see the module `product`) for all shapes except depthwise
@@ -20,7 +33,19 @@ const PADDED_WORDS: usize = 1 << 23;
 /// # Panics
 /// If a slice does not have the length the shape gives, or the shape is degenerate (no groups,
 /// channels that are no multiple of them, an empty kernel, a zero stride or dilation).
-pub fn conv2d<W: Word>(
+pub fn conv2d_mod<W: Word>(
+    ring: Ring,
+    shape: &ConvShape,
+    batch: usize,
+    weights: &[W],
+    input: &[W],
+    out: &mut [W],
+) {
+    conv2d_to(ring.bits().min(W::BITS), shape, batch, weights, input, out);
+}
+
+fn conv2d_to<W: Word>(
+    bits: u32,
     shape: &ConvShape,
     batch: usize,
     weights: &[W],
@@ -39,8 +64,7 @@ pub fn conv2d<W: Word>(
         return;
     }
     let [top, left, bottom, right] = shape.pads;
-    let padded_len =
-        shape.in_channels * (shape.in_h + top + bottom) * (shape.in_w + left + right);
+    let padded_len = shape.in_channels * (shape.in_h + top + bottom) * (shape.in_w + left + right);
     let at_once = (PADDED_WORDS / padded_len).max(1);
     let inputs = input.chunks(at_once * shape.input_len());
     for (input, out) in inputs.zip(out.chunks_mut(at_once * shape.output_len())) {
@@ -48,7 +72,7 @@ pub fn conv2d<W: Word>(
         if shape.in_channels == shape.groups {
             depthwise(shape, weights, &padded, out);
         } else {
-            blocked(shape, weights, &padded, out);
+            blocked(bits, shape, weights, &padded, out);
         }
     }
 }
@@ -91,7 +115,7 @@ fn pad<'a, W: Word>(shape: &ConvShape, input: &'a [W]) -> Cow<'a, [W]> {
     Cow::Owned(out)
 }
 
-fn blocked<W: Word>(shape: &ConvShape, weights: &[W], padded: &[W], out: &mut [W]) {
+fn blocked<W: Word>(bits: u32, shape: &ConvShape, weights: &[W], padded: &[W], out: &mut [W]) {
     let geometry = Padded::of(shape);
     let (depth, plane) = (shape.depth(), shape.out_h() * shape.out_w());
     let sample = shape.in_channels * geometry.plane();
@@ -118,7 +142,7 @@ fn blocked<W: Word>(shape: &ConvShape, weights: &[W], padded: &[W], out: &mut [W
         }
     }
 
-    let grid = Grid::new::<W>(shape.groups, group_out, columns.len());
+    let grid = Grid::new(shape.groups, group_out, columns.len());
     let down = group_out.div_ceil(grid.block_rows);
     let across = columns.len().div_ceil(grid.block_columns);
     let mut segments: Vec<Vec<Segment<'_, W>>> = Vec::new();
@@ -156,7 +180,7 @@ fn blocked<W: Word>(shape: &ConvShape, weights: &[W], padded: &[W], out: &mut [W
             segments,
         }
     });
-    product::run(blocks.collect());
+    product::run(bits, blocks.collect());
 }
 
 /// One input channel per group: every output plane is a sum of shifted input planes.
@@ -192,7 +216,8 @@ impl<W: Word> Vectorised for Depthwise<'_, W> {
         for (oy, out) in out.chunks_exact_mut(out_w).enumerate() {
             out.fill(W::ZERO);
             for (ky, weights) in weights.chunks_exact(shape.kernel[1]).enumerate() {
-                let row = &input[(oy * shape.stride[0] + ky * shape.dilation[0]) * width..][..width];
+                let row =
+                    &input[(oy * shape.stride[0] + ky * shape.dilation[0]) * width..][..width];
                 for (kx, &weight) in weights.iter().enumerate() {
                     let row = &row[kx * shape.dilation[1]..];
                     if shape.stride[1] == 1 {

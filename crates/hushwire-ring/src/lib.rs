@@ -18,8 +18,8 @@ mod tile;
 mod word;
 
 pub use bits::{Bits, WordsMut};
-pub use conv::conv2d;
-pub use linear::gemm;
+pub use conv::{conv2d, conv2d_mod};
+pub use linear::{gemm, gemm_mod};
 pub use pack::{PackError, pack, packed_len, unpack};
 pub use ring::Ring;
 pub use shape::ConvShape;

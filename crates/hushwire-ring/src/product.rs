@@ -16,7 +16,7 @@
 use rayon::prelude::*;
 
 use crate::Word;
-use crate::simd::{self, Level};
+use crate::simd::{self, IFMA_BITS, Level};
 use crate::tile::{ROWS, Tile, VECTORS, lanes};
 
 /// Steps in depth: a panel of 3 vectors and 8 rows of weights together fill the L1 cache.
@@ -51,8 +51,8 @@ pub(crate) struct Grid {
 
 impl Grid {
     /// Blocks as large as the caches allow, but enough of them to keep all threads busy.
-    pub(crate) fn new<W: Word>(products: usize, rows: usize, columns: usize) -> Self {
-        let panel = VECTORS * lanes::<W>();
+    pub(crate) fn new(products: usize, rows: usize, columns: usize) -> Self {
+        let panel = VECTORS * lanes::<u64>();
         let mut grid = Self {
             block_rows: rows.next_multiple_of(ROWS).min(BLOCK_ROWS),
             block_columns: columns.next_multiple_of(panel).min(BLOCK_PANELS * panel),
@@ -84,45 +84,52 @@ pub(crate) struct Block<'a, W> {
     pub(crate) segments: Vec<Segment<'a, W>>,
 }
 
-/// Computes all blocks.
-pub(crate) fn run<W: Word>(blocks: Vec<Block<'_, W>>) {
-    let level = Level::detected();
-    blocks.into_par_iter().for_each_init(Scratch::default, |scratch, block| {
+/// Computes all blocks, of each sum at least the low `bits` bits.
+pub(crate) fn run<W: Word>(bits: u32, blocks: Vec<Block<'_, W>>) {
+    match Level::detected() {
+        Level::Ifma if bits <= IFMA_BITS => run_with::<W, u64>(Level::Ifma, blocks),
+        level => run_with::<W, W>(level.min(Level::Avx512), blocks),
+    }
+}
+
+/// Computes all blocks with panels and sums of words `P`.
+fn run_with<W: Word, P: Word>(level: Level, blocks: Vec<Block<'_, W>>) {
+    blocks.into_par_iter().for_each_init(Scratch::<P>::default, |scratch, block| {
         block.run(level, scratch);
     });
 }
 
 /// Memory that one thread's blocks share.
 #[derive(Default)]
-struct Scratch<W> {
-    panels: Vec<W>,
-    sums: Vec<W>,
+struct Scratch<P> {
+    panels: Vec<P>,
+    sums: Vec<P>,
 }
 
 impl<W: Word> Block<'_, W> {
-    fn run(self, level: Level, scratch: &mut Scratch<W>) {
+    fn run<P: Word>(self, level: Level, scratch: &mut Scratch<P>) {
         let depth = self.right.rows.len();
         let columns = self.right.columns.len();
-        let stride = columns.next_multiple_of(lanes::<W>());
+        let stride = columns.next_multiple_of(lanes::<P>());
         let tall = self.rows.next_multiple_of(ROWS);
         let Scratch { panels, sums } = scratch;
         if sums.len() < tall * stride {
-            sums.resize(tall * stride, W::ZERO);
+            sums.resize(tall * stride, P::ZERO);
         }
         if panels.len() < DEPTH * stride {
-            panels.resize(DEPTH * stride, W::ZERO);
+            panels.resize(DEPTH * stride, P::ZERO);
         }
         let sums = &mut sums[..tall * stride];
         if depth == 0 {
-            sums.fill(W::ZERO);
+            sums.fill(P::ZERO);
         }
         let steps = depth.div_ceil(DEPTH).max(1);
         let step = depth.div_ceil(steps).max(1);
-        let runs = consecutive::<W>(self.right.columns);
+        let runs = consecutive::<P>(self.right.columns);
         for start in (0..depth).step_by(step) {
             let rows = &self.right.rows[start..depth.min(start + step)];
-            for left in (0..stride).step_by(VECTORS * lanes::<W>()) {
-                let width = (stride - left).min(VECTORS * lanes::<W>());
+            for left in (0..stride).step_by(VECTORS * lanes::<P>()) {
+                let width = (stride - left).min(VECTORS * lanes::<P>());
                 let panel = &mut panels[..rows.len() * width];
                 self.right.pack(rows, left, &runs, width, panel);
                 for top in (0..tall).step_by(ROWS) {
@@ -134,7 +141,7 @@ impl<W: Word> Block<'_, W> {
                         rows: core::array::from_fn(weights),
                         weights: self.weights,
                         panel,
-                        vectors: width / lanes::<W>(),
+                        vectors: width / lanes::<P>(),
                         out: &mut sums[top * stride + left..],
                         stride,
                         accumulate: start > 0,
@@ -144,23 +151,32 @@ impl<W: Word> Block<'_, W> {
             }
         }
         for Segment { row, column, out } in self.segments {
-            out.copy_from_slice(&sums[row * stride + column..][..out.len()]);
+            for (out, sum) in out.iter_mut().zip(&sums[row * stride + column..]) {
+                *out = W::from_u64(sum.to_u64());
+            }
         }
     }
 }
 
 /// For each vector of columns, whether its offsets are consecutive.
-fn consecutive<W: Word>(columns: &[usize]) -> Vec<bool> {
+fn consecutive<P: Word>(columns: &[usize]) -> Vec<bool> {
     columns
-        .chunks(lanes::<W>())
-        .map(|c| c.len() == lanes::<W>() && c.iter().enumerate().all(|(i, &at)| at == c[0] + i))
+        .chunks(lanes::<P>())
+        .map(|c| c.len() == lanes::<P>() && c.iter().enumerate().all(|(i, &at)| at == c[0] + i))
         .collect()
 }
 
 impl<W: Word> Gathered<'_, W> {
     /// Packs `rows` of the `width` columns from `left`; columns beyond the last are garbage.
-    fn pack(&self, rows: &[usize], left: usize, runs: &[bool], width: usize, panel: &mut [W]) {
-        let lanes = lanes::<W>();
+    fn pack<P: Word>(
+        &self,
+        rows: &[usize],
+        left: usize,
+        runs: &[bool],
+        width: usize,
+        panel: &mut [P],
+    ) {
+        let lanes = lanes::<P>();
         for v in 0..width / lanes {
             let first = left + v * lanes;
             let columns = &self.columns[first..self.columns.len().min(first + lanes)];
@@ -168,19 +184,30 @@ impl<W: Word> Gathered<'_, W> {
             if runs[first / lanes] {
                 let data = &self.data[columns[0]..];
                 for (out, &row) in vectors.zip(rows) {
-                    // 64 bytes, as a whole: a copy of constant size is one move.
-                    let from: &[u8] = bytemuck::cast_slice(&data[row..row + lanes]);
-                    let to: &mut [u8] = bytemuck::cast_slice_mut(&mut out[..lanes]);
-                    to[..64].copy_from_slice(&from[..64]);
+                    copy_vector(&data[row..row + lanes], &mut out[..lanes]);
                 }
             } else {
                 for (out, &row) in vectors.zip(rows) {
                     let data = &self.data[row..];
                     for (out, &column) in out.iter_mut().zip(columns) {
-                        *out = data[column];
+                        *out = P::from_u64(data[column].to_u64());
                     }
                 }
             }
+        }
+    }
+}
+
+/// Copies one vector of words; counts that are constants make it one or two moves.
+#[inline(always)]
+fn copy_vector<W: Word, P: Word>(from: &[W], to: &mut [P]) {
+    if P::BITS == 64 {
+        for (to, from) in to[..8].iter_mut().zip(&from[..8]) {
+            *to = P::from_u64(from.to_u64());
+        }
+    } else {
+        for (to, from) in to[..16].iter_mut().zip(&from[..16]) {
+            *to = P::from_u64(from.to_u64());
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Level {
     Portable = 1,
     Avx2 = 2,
     Avx512 = 3,
+    /// AVX-512 with 52-bit multiply and add.
+    Ifma = 4,
 }
 
 impl Level {
@@ -28,6 +30,7 @@ impl Level {
             1 => Self::Portable,
             2 => Self::Avx2,
             3 => Self::Avx512,
+            4 => Self::Ifma,
             _ => {
                 let level = Self::detect();
                 FOUND.store(level as u8, Ordering::Relaxed);
@@ -42,7 +45,9 @@ impl Level {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl");
-        if avx512 {
+        if avx512 && is_x86_feature_detected!("avx512ifma") {
+            Self::Ifma
+        } else if avx512 {
             Self::Avx512
         } else if is_x86_feature_detected!("avx2") {
             Self::Avx2
@@ -73,7 +78,7 @@ pub(crate) fn dispatch<V: Vectorised>(level: Level, kernel: V) -> V::Output {
     assert!(level <= Level::detected(), "{level:?} is not there");
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
+        Level::Avx512 | Level::Ifma => {
             #[expect(unsafe_code, reason = "call of a function with target features")]
             // SAFETY: the assertion above says that the machine has the features.
             unsafe {
@@ -92,34 +97,49 @@ pub(crate) fn dispatch<V: Vectorised>(level: Level, kernel: V) -> V::Output {
     }
 }
 
+/// Width of the products of [`Level::Ifma`].
+pub(crate) const IFMA_BITS: u32 = 52;
+
 /// Computes one tile with the instructions of `level`; see [`Tile`].
-pub(crate) fn tile<W: Word>(level: Level, tile: Tile<'_, W>) {
+///
+/// With [`Level::Ifma`], panels of 64-bit words are multiplied modulo 2^52: of each sum, only the
+/// low 52 bits are right.
+///
+/// # Panics
+/// If this machine does not have `level`.
+pub(crate) fn tile<W: Word, P: Word>(level: Level, tile: Tile<'_, W, P>) {
     #[cfg(target_arch = "x86_64")]
-    if level == Level::Avx512 {
+    if level >= Level::Avx512 {
         assert!(level <= Level::detected(), "{level:?} is not there");
-        let Tile { depth, rows, weights, panel, vectors, out, stride, accumulate } = tile;
-        if W::BITS == 64 {
-            let (weights, panel) = (cast_slice(weights), cast_slice(panel));
-            let out = cast_slice_mut(out);
-            let tile = Tile { depth, rows, weights, panel, vectors, out, stride, accumulate };
-            #[expect(unsafe_code, reason = "call of a function with target features")]
-            // SAFETY: the assertion above says that the machine has the features.
-            unsafe {
-                x86::tile_u64(tile);
-            }
-        } else {
-            let (weights, panel) = (cast_slice(weights), cast_slice(panel));
-            let out = cast_slice_mut(out);
-            let tile = Tile { depth, rows, weights, panel, vectors, out, stride, accumulate };
-            #[expect(unsafe_code, reason = "call of a function with target features")]
-            // SAFETY: the assertion above says that the machine has the features.
-            unsafe {
-                x86::tile_u32(tile);
+        #[expect(unsafe_code, reason = "calls of functions with target features")]
+        // SAFETY: the assertion above says that the machine has the features.
+        unsafe {
+            match (level, W::BITS, P::BITS) {
+                (Level::Ifma, 64, 64) => return x86::tile_52_u64(cast_tile(tile)),
+                (Level::Ifma, 32, 64) => return x86::tile_52_u32(cast_tile(tile)),
+                (_, 64, 64) => return x86::tile_u64(cast_tile(tile)),
+                (_, 32, 32) => return x86::tile_u32(cast_tile(tile)),
+                _ => {}
             }
         }
-        return;
     }
     dispatch(level, tile::Portable(tile));
+}
+
+/// The same tile under the names of its words.
+#[cfg(target_arch = "x86_64")]
+fn cast_tile<W: Word, P: Word, V: Word, Q: Word>(tile: Tile<'_, W, P>) -> Tile<'_, V, Q> {
+    assert!(W::BITS == V::BITS && P::BITS == Q::BITS, "words of the same size");
+    Tile {
+        depth: tile.depth,
+        rows: tile.rows,
+        weights: cast_slice(tile.weights),
+        panel: cast_slice(tile.panel),
+        vectors: tile.vectors,
+        out: cast_slice_mut(tile.out),
+        stride: tile.stride,
+        accumulate: tile.accumulate,
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -139,11 +159,63 @@ mod x86 {
         kernel.run()
     }
 
+    /// `vpmullq` and `vpaddq`.
+    macro_rules! mul_add_64 {
+        ($sum:expr, $w:expr, $x:expr) => {
+            _mm512_add_epi64($sum, _mm512_mullo_epi64($w, $x))
+        };
+    }
+
+    /// `vpmulld` and `vpaddd`.
+    macro_rules! mul_add_32 {
+        ($sum:expr, $w:expr, $x:expr) => {
+            _mm512_add_epi32($sum, _mm512_mullo_epi32($w, $x))
+        };
+    }
+
+    /// `vpmadd52luq`, which reads the low 52 bits of its factors.
+    macro_rules! mul_add_52 {
+        ($sum:expr, $w:expr, $x:expr) => {
+            _mm512_madd52lo_epu64($sum, $w, $x)
+        };
+    }
+
+    /// A word in every lane.
+    macro_rules! broadcast_64 {
+        ($at:expr) => {
+            _mm512_set1_epi64(*$at as i64)
+        };
+    }
+
+    macro_rules! broadcast_32 {
+        ($at:expr) => {
+            _mm512_set1_epi32(*$at as i32)
+        };
+    }
+
+    /// A 32-bit word in the low half of every 64-bit lane.
+    macro_rules! broadcast_wide {
+        ($at:expr) => {
+            _mm512_set1_epi64(i64::from(*$at))
+        };
+    }
+
+    /// Like `broadcast_wide`, with the next word of the row as garbage above: one load.
+    macro_rules! broadcast_pair {
+        ($at:expr) => {
+            _mm512_set1_epi64($at.cast::<i64>().read_unaligned())
+        };
+    }
+
     macro_rules! tile {
-        ($name:ident, $inner:ident, $word:ty, $signed:ty, $set1:ident, $mul:ident, $add:ident) => {
-            /// 8 rows by 1 to 3 vectors in registers.
+        (
+            $name:ident, $inner:ident, $feature:literal, $word:ty, $panel:ty,
+            $mul_add:ident, $add:ident, $broadcast:ident, $broadcast_last:ident
+        ) => {
+            /// 8 rows by 1 to 3 vectors, the sums in registers.
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-            pub(super) fn $name(tile: Tile<'_, $word>) {
+            #[target_feature(enable = $feature)]
+            pub(super) fn $name(tile: Tile<'_, $word, $panel>) {
                 match tile.vectors {
                     1 => $inner::<1>(tile),
                     2 => $inner::<2>(tile),
@@ -153,28 +225,38 @@ mod x86 {
             }
 
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-            fn $inner<const V: usize>(tile: Tile<'_, $word>) {
-                const LANES: usize = 64 / size_of::<$word>();
+            #[target_feature(enable = $feature)]
+            fn $inner<const V: usize>(tile: Tile<'_, $word, $panel>) {
+                const LANES: usize = 64 / size_of::<$panel>();
                 tile.check();
                 let Tile { depth, rows, weights, panel, out, stride, accumulate, .. } = tile;
                 let rows: [*const $word; ROWS] = rows.map(|row| weights[row..].as_ptr());
                 let mut sums = [[_mm512_setzero_si512(); V]; ROWS];
-                let mut column = panel.as_ptr();
-                for k in 0..depth {
-                    // SAFETY: `check` found depth * V * LANES words in the panel and `depth` words
-                    // from each row's start in the weights, and k < depth.
-                    unsafe {
+                macro_rules! step {
+                    ($k:expr, $load:ident) => {
                         let mut x = [_mm512_setzero_si512(); V];
                         for (v, x) in x.iter_mut().enumerate() {
-                            *x = _mm512_loadu_si512(column.add(v * LANES).cast());
+                            let at = panel.as_ptr().add(($k * V + v) * LANES);
+                            *x = _mm512_loadu_si512(at.cast());
                         }
                         for (sums, row) in sums.iter_mut().zip(&rows) {
-                            let w = $set1(*row.add(k) as $signed);
+                            let w = $load!(row.add($k));
                             for (sum, x) in sums.iter_mut().zip(&x) {
-                                *sum = $add(*sum, $mul(w, *x));
+                                *sum = $mul_add!(*sum, w, *x);
                             }
                         }
-                        column = column.add(V * LANES);
+                    };
+                }
+                let last = depth.saturating_sub(1);
+                // SAFETY: `check` found depth * V * LANES words in the panel and `depth` words from
+                // each row's start in the weights. Every step is below depth, and those of the
+                // loop, which may read the next weight too, below depth - 1.
+                unsafe {
+                    for k in 0..last {
+                        step!(k, $broadcast);
+                    }
+                    if depth > 0 {
+                        step!(last, $broadcast_last);
                     }
                 }
                 for (row, sums) in sums.iter().enumerate() {
@@ -195,8 +277,50 @@ mod x86 {
         };
     }
 
-    tile!(tile_u64, inner_u64, u64, i64, _mm512_set1_epi64, _mm512_mullo_epi64, _mm512_add_epi64);
-    tile!(tile_u32, inner_u32, u32, i32, _mm512_set1_epi32, _mm512_mullo_epi32, _mm512_add_epi32);
+    tile!(
+        tile_u64,
+        inner_u64,
+        "avx512f",
+        u64,
+        u64,
+        mul_add_64,
+        _mm512_add_epi64,
+        broadcast_64,
+        broadcast_64
+    );
+    tile!(
+        tile_u32,
+        inner_u32,
+        "avx512f",
+        u32,
+        u32,
+        mul_add_32,
+        _mm512_add_epi32,
+        broadcast_32,
+        broadcast_32
+    );
+    tile!(
+        tile_52_u64,
+        inner_52_u64,
+        "avx512ifma",
+        u64,
+        u64,
+        mul_add_52,
+        _mm512_add_epi64,
+        broadcast_64,
+        broadcast_64
+    );
+    tile!(
+        tile_52_u32,
+        inner_52_u32,
+        "avx512ifma",
+        u32,
+        u64,
+        mul_add_52,
+        _mm512_add_epi64,
+        broadcast_pair,
+        broadcast_wide
+    );
 }
 
 #[cfg(test)]
@@ -210,24 +334,26 @@ mod tests {
             .collect()
     }
 
-    fn every_level_agrees<W: Word>() {
-        let levels = [Level::Avx512, Level::Avx2, Level::Portable];
+    fn every_level_agrees<W: Word, P: Word>() {
+        let levels = [Level::Ifma, Level::Avx512, Level::Avx2, Level::Portable];
         for depth in [0, 1, 2, 7, 40] {
             for vectors in 1..=3 {
-                let width = vectors * lanes::<W>();
-                let weights = noise::<W>(ROWS * 50, 1);
-                let panel = noise::<W>(depth * width, 2);
+                let width = vectors * lanes::<P>();
+                // The last row ends with the weights.
+                let weights = noise::<W>((ROWS - 1) * 50 + depth, 1);
+                let panel = noise::<P>(depth * width, 2);
                 let stride = width + 5;
                 let rows = core::array::from_fn(|i| i * 50);
                 for accumulate in [false, true] {
-                    let start = noise::<W>(ROWS * stride, 3);
+                    let start = noise::<P>(ROWS * stride, 3);
                     let mut expected = start.clone();
                     for i in 0..ROWS {
                         for j in 0..width {
                             let cell = &mut expected[i * stride + j];
-                            *cell = if accumulate { *cell } else { W::ZERO };
+                            *cell = if accumulate { *cell } else { P::ZERO };
                             for k in 0..depth {
-                                let product = weights[i * 50 + k].wrapping_mul(panel[k * width + j]);
+                                let weight = P::from_u64(weights[i * 50 + k].to_u64());
+                                let product = weight.wrapping_mul(panel[k * width + j]);
                                 *cell = cell.wrapping_add(product);
                             }
                         }
@@ -247,7 +373,15 @@ mod tests {
                                 accumulate,
                             },
                         );
-                        assert!(out == expected, "{level:?}, depth {depth}, {vectors} vectors");
+                        let checked = match (level, P::BITS) {
+                            (Level::Ifma, 64) => (1 << W::BITS.min(IFMA_BITS)) - 1,
+                            _ => u64::MAX,
+                        };
+                        let same = |(a, b): (&P, &P)| (a.to_u64() ^ b.to_u64()) & checked == 0;
+                        assert!(
+                            out.iter().zip(&expected).all(same),
+                            "{level:?}, depth {depth}, {vectors} vectors"
+                        );
                     }
                 }
             }
@@ -256,7 +390,8 @@ mod tests {
 
     #[test]
     fn tiles_agree_with_the_plain_sum() {
-        every_level_agrees::<u32>();
-        every_level_agrees::<u64>();
+        every_level_agrees::<u32, u32>();
+        every_level_agrees::<u64, u64>();
+        every_level_agrees::<u32, u64>();
     }
 }

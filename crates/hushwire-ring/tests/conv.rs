@@ -1,6 +1,6 @@
 //! Convolutions and products against the plain sums.
 
-use hushwire_ring::{ConvShape, Word, conv2d, gemm};
+use hushwire_ring::{ConvShape, Ring, Word, conv2d, conv2d_mod, gemm, gemm_mod};
 use proptest::prelude::*;
 
 fn noise<W: Word>(len: usize, seed: u64) -> Vec<W> {
@@ -34,7 +34,8 @@ fn naive<W: Word>(shape: &ConvShape, batch: usize, weights: &[W], input: &[W]) -
                         if y < shape.in_h && x < shape.in_w {
                             let ic = oc / group_out * group_in + i;
                             let w = weights[((oc * group_in + i) * kh + ky) * kw + kx];
-                            let at = ((n * shape.in_channels + ic) * shape.in_h + y) * shape.in_w + x;
+                            let at =
+                                ((n * shape.in_channels + ic) * shape.in_h + y) * shape.in_w + x;
                             sum = sum.wrapping_add(w.wrapping_mul(input[at]));
                         }
                     }
@@ -53,6 +54,14 @@ fn check<W: Word>(shape: &ConvShape, batch: usize) {
     let mut out = noise::<W>(batch * shape.output_len(), 3);
     conv2d(shape, batch, &weights, &input, &mut out);
     assert!(out == expected, "{}-bit words, batch {batch}, {shape:?}", W::BITS);
+
+    let ring = Ring::new(52).expect("width in range");
+    conv2d_mod(ring, shape, batch, &weights, &input, &mut out);
+    assert!(
+        out.iter().zip(&expected).all(|(&a, &b)| ring.reduce(a) == ring.reduce(b)),
+        "{}-bit words modulo 2^52, batch {batch}, {shape:?}",
+        W::BITS
+    );
 }
 
 prop_compose! {
@@ -121,11 +130,17 @@ fn product<W: Word>(batch: usize, in_features: usize, out_features: usize) {
     for b in 0..batch {
         for o in 0..out_features {
             let sum = (0..in_features).fold(W::ZERO, |sum, i| {
-                sum.wrapping_add(weights[o * in_features + i].wrapping_mul(input[b * in_features + i]))
+                sum.wrapping_add(
+                    weights[o * in_features + i].wrapping_mul(input[b * in_features + i]),
+                )
             });
             assert_eq!(out[b * out_features + o], sum);
         }
     }
+    let ring = Ring::new(40).expect("width in range");
+    let expected = out.clone();
+    gemm_mod(ring, batch, in_features, out_features, &weights, &input, &mut out);
+    assert!(out.iter().zip(&expected).all(|(&a, &b)| ring.reduce(a) == ring.reduce(b)));
 }
 
 fn square(channels: [usize; 2], side: usize, kernel: usize) -> ConvShape {

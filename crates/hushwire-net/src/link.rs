@@ -41,7 +41,8 @@ impl Link {
         transport: Transport,
     ) -> Result<Link, NetError> {
         let Transport { source, sink, abort, lifeline } = transport;
-        let inbox = Arc::new(Inbox::new(options.recv_queue));
+        let inbox = Inbox::new(source, options.frame_limit(), options.recv_queue);
+        let inbox = Arc::new(inbox);
         let outbox = Arc::new(Outbox::new(sink, &options));
         let link = Link {
             own,
@@ -59,13 +60,12 @@ impl Link {
             let spawned = thread::Builder::new().name(name).spawn(body);
             spawned.map(drop).map_err(|source| NetError::Spawn { source })
         };
-        let max_frame = link.options.frame_limit();
         let reader = {
             let (inbox, outbox) = (Arc::clone(&inbox), Arc::clone(&outbox));
             let (abort, lifeline) = (Arc::clone(&abort), Arc::clone(&lifeline));
             move || {
                 // Whoever has stopped speaking has stopped listening: nothing sent would be read.
-                let fault = inbox.run(source, max_frame, &lifeline);
+                let fault = inbox.run(&lifeline);
                 let lost = !matches!(fault, Fault::Closed);
                 outbox.fail(fault);
                 if lost {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::link::Link;
 use crate::sync::{lock, wait_for};
-use crate::transport::{Abort, Lifeline, Sink, TICK, Transport, WireFrame};
+use crate::transport::{Abort, Lifeline, Sink, Source, Transport, WireFrame, next_wait};
 use crate::{LinkOptions, Role};
 
 /// Bytes a pipe holds, like a socket's buffer.
@@ -18,7 +18,7 @@ const CAPACITY: usize = 4 << 20;
 /// # Panics
 /// If the system has no threads left.
 pub fn memory_pair(a: Role, b: Role, options: &LinkOptions) -> (Link, Link) {
-    join(a, b, options, &Tap::default())
+    join(a, b, options, &Tap::none())
 }
 
 fn join(a: Role, b: Role, options: &LinkOptions, tap: &Tap) -> (Link, Link) {
@@ -106,9 +106,10 @@ struct PipeSource {
     lifeline: Arc<Lifeline>,
 }
 
-impl Read for PipeSource {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Source for PipeSource {
+    fn read(&mut self, buffer: &mut [u8], patience: Option<Duration>) -> io::Result<usize> {
         let mut state = lock(&self.pipe.state);
+        let since = Instant::now();
         loop {
             if self.lifeline.is_cut() || state.reader_gone {
                 return Err(io::ErrorKind::ConnectionAborted.into());
@@ -127,7 +128,10 @@ impl Read for PipeSource {
                     let message = "the peer ended without closing the link";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
                 }
-                None => state = wait_for(&self.pipe.changed, state, TICK),
+                None => {
+                    let wait = next_wait(since, patience)?;
+                    state = wait_for(&self.pipe.changed, state, wait);
+                }
             }
         }
     }
@@ -189,10 +193,14 @@ mod untapped {
     use super::{Duration, Pipe, Role, WireFrame, io};
 
     /// Nobody listens in.
-    #[derive(Clone, Default)]
+    #[derive(Clone)]
     pub(super) struct Tap;
 
     impl Tap {
+        pub(super) fn none() -> Tap {
+            Tap
+        }
+
         pub(super) fn divert(
             &self,
             _from: Role,
@@ -254,10 +262,14 @@ mod tapped {
         join(a, b, options, &Tap(Some(Arc::new(Mutex::new(interceptor)))))
     }
 
-    #[derive(Clone, Default)]
+    #[derive(Clone)]
     pub(super) struct Tap(Option<Arc<Mutex<Interceptor>>>);
 
     impl Tap {
+        pub(super) fn none() -> Tap {
+            Tap(None)
+        }
+
         /// Whether the frame has been dealt with.
         pub(super) fn divert(
             &self,

@@ -1,6 +1,6 @@
 //! What a link needs from the bytes below it.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -25,17 +25,29 @@ pub(crate) trait Sink: Send {
     fn finish(&mut self, goodbye: bool) -> io::Result<()>;
 }
 
+/// The receiving direction.
+///
+/// It returns 0 after an orderly end, `UnexpectedEof` after any other, `ConnectionAborted` once the
+/// lifeline is cut, and `TimedOut` if nothing comes for as long as the caller's patience lasts.
+pub(crate) trait Source: Send {
+    fn read(&mut self, buffer: &mut [u8], patience: Option<Duration>) -> io::Result<usize>;
+}
+
+/// How long to wait now, if someone has waited since `since`; `TimedOut` if it is enough.
+pub(crate) fn next_wait(since: Instant, patience: Option<Duration>) -> io::Result<Duration> {
+    let Some(patience) = patience else { return Ok(TICK) };
+    let left = patience.saturating_sub(since.elapsed());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.min(TICK)) }
+}
+
 /// Ends both directions at once from any thread.
 pub(crate) trait Abort: Send + Sync {
     fn abort(&self);
 }
 
 /// A connected byte transport.
-///
-/// The source returns 0 after an orderly end, `UnexpectedEof` after any other, and
-/// `ConnectionAborted` once the lifeline is cut.
 pub(crate) struct Transport {
-    pub(crate) source: Box<dyn Read + Send>,
+    pub(crate) source: Box<dyn Source>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) abort: Arc<dyn Abort>,
     pub(crate) lifeline: Arc<Lifeline>,

@@ -1,5 +1,7 @@
 //! What holds for links of either kind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
 mod common;
 
 use std::thread;
@@ -244,10 +246,10 @@ fn emulated_bandwidth_is_accurate() {
     let emulation = Emulation { rtt: Duration::from_millis(10), mbit_per_s: Some(100.0) };
     let options = LinkOptions { emulation: Some(emulation), ..LinkOptions::default() };
     on_both(&options, |client, server| {
-        let start = Instant::now();
-        client.send(Phase::Offline, 0, vec![1; 10_000_000]).unwrap();
-        server.recv(Phase::Offline, 0, 10_000_000).unwrap();
-        near(start.elapsed(), 0.805);
+        near(0.805, || {
+            client.send(Phase::Offline, 0, vec![1; 10_000_000]).unwrap();
+            server.recv(Phase::Offline, 0, 10_000_000).unwrap();
+        });
     });
 }
 
@@ -256,14 +258,14 @@ fn emulated_delay_is_accurate() {
     let emulation = Emulation { rtt: Duration::from_millis(40), mbit_per_s: None };
     let options = LinkOptions { emulation: Some(emulation), ..LinkOptions::default() };
     on_both(&options, |client, server| {
-        let start = Instant::now();
-        for step in 0..20 {
-            client.send(Phase::Online, step, vec![1; 100]).unwrap();
-            server.recv(Phase::Online, step, 100).unwrap();
-            server.send(Phase::Online, step, vec![1; 100]).unwrap();
-            client.recv(Phase::Online, step, 100).unwrap();
-        }
-        near(start.elapsed(), 0.8);
+        near(0.8, || {
+            for step in 0..20 {
+                client.send(Phase::Online, step, vec![1; 100]).unwrap();
+                server.recv(Phase::Online, step, 100).unwrap();
+                server.send(Phase::Online, step, vec![1; 100]).unwrap();
+                client.recv(Phase::Online, step, 100).unwrap();
+            }
+        });
         // Messages in one direction travel together.
         let start = Instant::now();
         for step in 0..20 {
@@ -272,13 +274,25 @@ fn emulated_delay_is_accurate() {
         for step in 0..20 {
             server.recv(Phase::Online, step, 100).unwrap();
         }
-        assert!(start.elapsed() < Duration::from_millis(40));
+        assert!(start.elapsed() < Duration::from_millis(200));
     });
 }
 
-fn near(elapsed: Duration, seconds: f64) {
-    let off = elapsed.as_secs_f64() / seconds - 1.0;
-    assert!(off.abs() < 0.05, "{elapsed:?} instead of {seconds} s");
+/// Whether the work takes this long to within 5%: never less, and not always more, which a busy
+/// machine is forgiven.
+fn near(seconds: f64, work: impl Fn()) {
+    let mut took = Vec::new();
+    for _ in 0..4 {
+        let start = Instant::now();
+        work();
+        let off = start.elapsed().as_secs_f64() / seconds - 1.0;
+        assert!(off > -0.05, "{} s too fast for {seconds} s", off * seconds);
+        if off < 0.05 {
+            return;
+        }
+        took.push(start.elapsed());
+    }
+    panic!("{took:?} instead of {seconds} s");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! Who gets in.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
 mod common;
 
 use std::io::{Read, Write};

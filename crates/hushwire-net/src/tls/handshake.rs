@@ -7,7 +7,7 @@
 //!        "hush"  version  role  answer  reserved  session
 //! ```
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -154,9 +154,14 @@ impl Handshake {
     }
 
     /// Lets the peer read our alert: closing a socket with unread bytes would destroy it.
-    fn part(&self) {
+    fn part(&mut self) {
         let until = self.until.min(Instant::now() + Duration::from_secs(1));
         let mut timed = Timed { socket: &self.socket, until };
+        while self.connection.wants_write() {
+            if self.connection.write_tls(&mut timed).is_err() {
+                break;
+            }
+        }
         let mut sink = [0; 1024];
         // Whatever goes wrong here, the connection is over.
         let _ = self.socket.shutdown(Shutdown::Write);
@@ -220,6 +225,11 @@ impl Write for Timed<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.socket.set_write_timeout(Some(self.left()?))?;
         self.socket.write(buffer)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.left()?))?;
+        self.socket.write_vectored(buffers)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,12 +7,12 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::Connection;
 
 use crate::sync::lock;
-use crate::transport::{Abort, Lifeline, Sink, TICK, Transport, WireFrame};
+use crate::transport::{Abort, Lifeline, Sink, Source, TICK, Transport, WireFrame, next_wait};
 
 /// Encrypted bytes read at once.
 const READ_BUFFER: usize = 256 << 10;
@@ -44,6 +44,7 @@ pub(super) fn transport(
             buffer: vec![0; READ_BUFFER],
             start: 0,
             end: 0,
+            wait: TICK,
         }),
         sink: Box::new(TlsSink { shared: Arc::clone(&shared), encrypted: Vec::new() }),
         abort: Arc::new(TlsAbort { shared }),
@@ -58,15 +59,18 @@ struct TlsSource {
     /// The part of the buffer not yet decrypted.
     start: usize,
     end: usize,
+    /// The socket's read time-out.
+    wait: Duration,
 }
 
-impl Read for TlsSource {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+impl Source for TlsSource {
+    fn read(&mut self, out: &mut [u8], patience: Option<Duration>) -> io::Result<usize> {
+        let since = Instant::now();
         loop {
             if let Some(read) = self.decrypt(out)? {
                 return Ok(read);
             }
-            self.fill()?;
+            self.fill(since, patience)?;
         }
     }
 }
@@ -98,10 +102,17 @@ impl TlsSource {
         Ok((filled > 0 || out.is_empty()).then_some(filled))
     }
 
-    fn fill(&mut self) -> io::Result<()> {
+    /// Reads the socket into the empty buffer.
+    fn fill(&mut self, since: Instant, patience: Option<Duration>) -> io::Result<()> {
         loop {
             if self.lifeline.is_cut() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            let wait = next_wait(since, patience)?;
+            // The last stretch of a caller's patience; otherwise it stays as it is.
+            if wait != self.wait {
+                self.shared.socket.set_read_timeout(Some(wait))?;
+                self.wait = wait;
             }
             match (&self.shared.socket).read(&mut self.buffer) {
                 Ok(0) => {

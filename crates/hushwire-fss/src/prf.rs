@@ -103,11 +103,10 @@ impl Stream {
     /// Overwrites whole blocks with the next ones of the stream.
     fn encrypt(&mut self, bytes: &mut [u8]) {
         let (blocks, _) = Block::slice_as_chunks_mut(bytes);
-        for block in blocks.iter_mut() {
-            block[..8].copy_from_slice(&self.domain.to_le_bytes());
-            block[8..].copy_from_slice(&self.next.to_le_bytes());
-            self.next += 1;
+        for (block, i) in blocks.iter_mut().zip(self.next..) {
+            *block = (u128::from(i) << 64 | u128::from(self.domain)).to_le_bytes().into();
         }
+        self.next += blocks.len() as u64;
         self.aes.encrypt_blocks(blocks);
     }
 

@@ -49,8 +49,8 @@ mod tests {
                 let mut planes = vec![0; width];
                 to_planes(&values[..count], &mut planes);
                 for (b, plane) in planes.iter().enumerate() {
-                    for g in 0..64 {
-                        let bit = if g < count { values[g] >> b & 1 } else { 0 };
+                    for (g, value) in values.iter().enumerate() {
+                        let bit = if g < count { value >> b & 1 } else { 0 };
                         assert_eq!(plane >> g & 1, bit);
                     }
                 }

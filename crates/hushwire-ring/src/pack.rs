@@ -5,11 +5,12 @@
 //! anything else, so that every sequence of values has exactly one encoding.
 //!
 //! # What bounds it
-//! Both loops handle one value per few cycles and touch memory one unaligned 8-byte word at a
-//! time: the packer is bound by its accumulator (or, shift: three cycles a value), the unpacker,
-//! whose values are independent, by load and store ports. Widths equal to the word's are copies.
+//! The packer's accumulator, a chain of three operations per group of values that fit 56 bits
+//! together; the unpacker's loads and stores, its values being independent. Widths of 8, 16 and 32
+//! bits, and the word's own, are moves and bound by memory.
 
 use crate::Word;
+use crate::simd::{self, Level, Vectorised};
 
 /// Why packed bytes were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,33 +57,71 @@ pub fn pack<W: Word>(values: &[W], bits: u32, out: &mut Vec<u8>) {
     // The loop stores eight bytes at a time, up to seven of them beyond the end.
     out.resize(start + packed_len(values.len(), bits) + 8, 0);
     let bytes = &mut out[start..];
-    if bits == W::BITS {
-        for (slot, value) in bytes.chunks_exact_mut(bits as usize / 8).zip(values) {
-            slot.copy_from_slice(&value.to_u64().to_le_bytes()[..bits as usize / 8]);
-        }
-    } else if bits <= 57 {
-        pack_narrow(values, bits, bytes);
-    } else {
-        pack_wide(values, bits, bytes);
-    }
+    simd::dispatch(Level::detected(), Pack { values, bits, out: bytes });
     out.truncate(start + packed_len(values.len(), bits));
 }
 
-/// At most 7 pending bits and 57 new ones fit an accumulator of 64.
-fn pack_narrow<W: Word>(values: &[W], bits: u32, out: &mut [u8]) {
-    let mask = u64::MAX >> (64 - bits);
-    let (mut acc, mut fill, mut at) = (0_u64, 0_u32, 0_usize);
-    for value in values {
-        acc |= (value.to_u64() & mask) << fill;
-        out[at..at + 8].copy_from_slice(&acc.to_le_bytes());
-        fill += bits;
-        at += (fill / 8) as usize;
-        // fill / 8 is 8 only when all 64 bits are complete: a shift by 64 must then clear.
-        acc = acc.checked_shr(fill & !7).unwrap_or(0);
-        fill &= 7;
+struct Pack<'a, W> {
+    values: &'a [W],
+    bits: u32,
+    /// Zeros, eight bytes more than the values take.
+    out: &'a mut [u8],
+}
+
+impl<W: Word> Vectorised for Pack<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, bits, out } = self;
+        match bits {
+            8 => pack_bytes::<W, 1>(values, out),
+            16 => pack_bytes::<W, 2>(values, out),
+            32 => pack_bytes::<W, 4>(values, out),
+            64 => pack_bytes::<W, 8>(values, out),
+            1..=7 => pack_groups::<W, 8>(values, bits, out),
+            9..=14 => pack_groups::<W, 4>(values, bits, out),
+            15..=28 => pack_groups::<W, 2>(values, bits, out),
+            29..=56 => pack_groups::<W, 1>(values, bits, out),
+            _ => pack_wide(values, bits, out),
+        }
     }
 }
 
+#[inline(always)]
+fn pack_bytes<W: Word, const BYTES: usize>(values: &[W], out: &mut [u8]) {
+    for (slot, value) in out.as_chunks_mut::<BYTES>().0.iter_mut().zip(values) {
+        slot.copy_from_slice(&value.to_u64().to_le_bytes()[..BYTES]);
+    }
+}
+
+/// Values by groups of at most 56 bits, which with 7 pending bits fit an accumulator of 64.
+#[inline(always)]
+fn pack_groups<W: Word, const GROUP: usize>(values: &[W], bits: u32, out: &mut [u8]) {
+    let mask = u64::MAX >> (64 - bits);
+    let (mut acc, mut fill, mut at) = (0_u64, 0_u32, 0_usize);
+    let mut push = |lump: u64, width: u32| {
+        acc |= lump << fill;
+        out[at..at + 8].copy_from_slice(&acc.to_le_bytes());
+        fill += width;
+        at += (fill / 8) as usize;
+        acc >>= fill & !7;
+        fill &= 7;
+    };
+    let (groups, rest) = values.as_chunks::<GROUP>();
+    for group in groups {
+        let mut lump = 0;
+        for (j, value) in group.iter().enumerate() {
+            lump |= (value.to_u64() & mask) << (j as u32 * bits);
+        }
+        push(lump, bits * GROUP as u32);
+    }
+    for value in rest {
+        push(value.to_u64() & mask, bits);
+    }
+}
+
+#[inline(always)]
 fn pack_wide<W: Word>(values: &[W], bits: u32, out: &mut [u8]) {
     let mask = u64::MAX >> (64 - bits);
     let (mut acc, mut fill, mut at) = (0_u128, 0_u32, 0_usize);
@@ -93,7 +132,7 @@ fn pack_wide<W: Word>(values: &[W], bits: u32, out: &mut [u8]) {
         at += 7;
         acc >>= 56;
         fill -= 56;
-        // 2..=8 bits more than seven bytes: a whole byte may be complete.
+        // 1 to 14 bits more than seven bytes: a whole byte may be complete.
         let extra = fill / 8;
         out[at..at + 8].copy_from_slice(&(acc as u64).to_le_bytes());
         at += extra as usize;
@@ -119,20 +158,49 @@ pub fn unpack<W: Word>(bytes: &[u8], bits: u32, out: &mut [W]) -> Result<(), Pac
     if used != 0 && bytes.last().is_some_and(|last| last >> used != 0) {
         return Err(PackError::Padding);
     }
-    if bits == W::BITS {
-        for (slot, chunk) in out.iter_mut().zip(bytes.chunks_exact(bits as usize / 8)) {
-            *slot = W::from_u64(load(chunk));
+    simd::dispatch(Level::detected(), Unpack { bytes, bits, out });
+    Ok(())
+}
+
+struct Unpack<'a, W> {
+    /// Exactly the bytes of the values.
+    bytes: &'a [u8],
+    bits: u32,
+    out: &'a mut [W],
+}
+
+impl<W: Word> Vectorised for Unpack<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { bytes, bits, out } = self;
+        match bits {
+            8 => unpack_bytes::<W, 1>(bytes, out),
+            16 => unpack_bytes::<W, 2>(bytes, out),
+            32 => unpack_bytes::<W, 4>(bytes, out),
+            64 => unpack_bytes::<W, 8>(bytes, out),
+            _ => unpack_bits(bytes, bits, out),
         }
-        return Ok(());
     }
+}
+
+#[inline(always)]
+fn unpack_bytes<W: Word, const BYTES: usize>(bytes: &[u8], out: &mut [W]) {
+    for (slot, chunk) in out.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
+        *slot = W::from_u64(load(chunk));
+    }
+}
+
+#[inline(always)]
+fn unpack_bits<W: Word>(bytes: &[u8], bits: u32, out: &mut [W]) {
     let mask = u64::MAX >> (64 - bits);
-    let narrow = bits <= 57;
     let mut position = 0_usize;
     // Values whose nine bytes lie inside the message need no care at the end.
     let reach = bytes.len().saturating_sub(8) * 8;
     let easy = reach.div_ceil(bits as usize).min(out.len());
     let (body, tail) = out.split_at_mut(easy);
-    if narrow {
+    if bits <= 57 {
         for slot in body {
             let at = position / 8;
             let word = load(&bytes[at..at + 8]) >> (position % 8);
@@ -141,7 +209,9 @@ pub fn unpack<W: Word>(bytes: &[u8], bits: u32, out: &mut [W]) -> Result<(), Pac
         }
     } else {
         for slot in body {
-            *slot = W::from_u64(load_wide(&bytes[position / 8..], position % 8) & mask);
+            let at = position / 8;
+            let word = u128::from(load(&bytes[at..at + 8])) | u128::from(bytes[at + 8]) << 64;
+            *slot = W::from_u64((word >> (position % 8)) as u64 & mask);
             position += bits as usize;
         }
     }
@@ -149,7 +219,6 @@ pub fn unpack<W: Word>(bytes: &[u8], bits: u32, out: &mut [W]) -> Result<(), Pac
         *slot = W::from_u64(load_wide(&bytes[position / 8..], position % 8) & mask);
         position += bits as usize;
     }
-    Ok(())
 }
 
 /// Up to eight bytes, little-endian.

@@ -41,18 +41,19 @@ impl Level {
 
     #[cfg(target_arch = "x86_64")]
     fn detect() -> Self {
-        let avx512 = is_x86_feature_detected!("avx512f")
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl");
-        if avx512 && is_x86_feature_detected!("avx512ifma") {
-            Self::Ifma
-        } else if avx512 {
-            Self::Avx512
-        } else if is_x86_feature_detected!("avx2") {
-            Self::Avx2
-        } else {
-            Self::Portable
+        match (avx2, avx512, is_x86_feature_detected!("avx512ifma")) {
+            (true, true, true) => Self::Ifma,
+            (true, true, false) => Self::Avx512,
+            (true, false, _) => Self::Avx2,
+            _ => Self::Portable,
         }
     }
 
@@ -149,12 +150,12 @@ mod x86 {
 
     use super::{ROWS, Tile, Vectorised};
 
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2")]
     pub(super) fn run_avx512<V: Vectorised>(kernel: V) -> V::Output {
         kernel.run()
     }
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
     pub(super) fn run_avx2<V: Vectorised>(kernel: V) -> V::Output {
         kernel.run()
     }

@@ -36,7 +36,7 @@ fn check<W: Word>(values: &[u64], prefix: &[u8]) {
             unpack(&longer, bits, &mut read),
             Err(PackError::Length { expected: got - 1, got })
         );
-        if values.len() * bits as usize % 8 != 0 {
+        if !(values.len() * bits as usize).is_multiple_of(8) {
             let mut padded = body.to_vec();
             *padded.last_mut().expect("not empty") |= 0x80;
             assert_eq!(unpack(&padded, bits, &mut read), Err(PackError::Padding));

@@ -18,6 +18,7 @@
 mod activation;
 mod error;
 mod exec;
+mod export;
 mod graph;
 mod import;
 mod infer;
@@ -25,6 +26,8 @@ mod metadata;
 mod op;
 mod params;
 mod tensor;
+#[cfg(any(test, feature = "test-support"))]
+pub mod testing;
 
 pub use activation::Activation;
 pub use error::{ExecError, GraphError, ImportError, Problem, ShapeError};

@@ -173,6 +173,28 @@ fn one() -> f32 {
 }
 
 impl Metadata {
+    /// The properties that [`from_properties`](Self::from_properties) reads as this value.
+    pub(crate) fn to_properties(&self) -> Vec<(String, String)> {
+        let task = match self.task {
+            Task::Classification => "classification",
+            Task::Segmentation => "segmentation",
+        };
+        let mut properties = vec![("task".to_owned(), task.to_owned())];
+        if let Some(dataset) = &self.dataset {
+            properties.push(("dataset".to_owned(), dataset.clone()));
+        }
+        // Maps with text keys and finite numbers always have a JSON form.
+        let preprocess = self.preprocess.clone().map(PreprocessJson::from);
+        if let Some(json) = preprocess.and_then(|p| serde_json::to_string(&p).ok()) {
+            properties.push(("preprocess".to_owned(), json));
+        }
+        let labels = self.labels.clone().map(LabelsJson::from);
+        if let Some(json) = labels.and_then(|l| serde_json::to_string(&l).ok()) {
+            properties.push(("labels".to_owned(), json));
+        }
+        properties
+    }
+
     /// Reads the properties this crate knows; others are ignored. Without a task, an output with
     /// spatial axes is a segmentation.
     pub(crate) fn from_properties<'a>(
@@ -229,4 +251,25 @@ fn parse_labels(value: &str) -> Result<Labels, ImportError> {
 
 fn invalid(key: &'static str, reason: String) -> ImportError {
     ImportError::Metadata { key, reason }
+}
+
+impl From<Preprocess> for PreprocessJson {
+    fn from(preprocess: Preprocess) -> Self {
+        let Preprocess { scale, mean, std, layout, color, resize } = preprocess;
+        let resize = match resize {
+            ImageResize::None => None,
+            ImageResize::CenterCrop { size } => Some(ResizeJson::CenterCrop { size }),
+            ImageResize::Fit { size, filter, fill } => Some(ResizeJson::Fit { size, filter, fill }),
+        };
+        Self { scale, mean, std, layout, color, resize }
+    }
+}
+
+impl From<Labels> for LabelsJson {
+    fn from(labels: Labels) -> Self {
+        match labels {
+            Labels::Names(names) => Self::Names { names },
+            Labels::File { path, offset } => Self::File { file: path, offset },
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! interpreter `HUSHWIRE_PYTHON` (default `python3`), which needs onnx, onnxruntime, numpy and
 //! safetensors. `HUSHWIRE_MODELS` may name a folder with the networks already built.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,6 +62,11 @@ fn check(case: &Case) -> Result<(), String> {
     let name = &case.name;
     let model = Model::load(&case.path).map_err(|e| format!("{name}: {e}"))?;
     compare(&model, case).map_err(|e| format!("{name}: {e}"))?;
+    let written = Model::from_onnx_bytes(&model.to_onnx(), None);
+    let written = written.map_err(|e| format!("{name}, written and read: {e}"))?;
+    if written != model {
+        return Err(format!("{name}: written and read, the model differs"));
+    }
     Ok(())
 }
 

@@ -110,7 +110,7 @@ fn element_size(data_type: i32) -> Result<usize, String> {
 
 fn from_raw(data_type: i32, raw: &[u8]) -> Result<Data, String> {
     let size = element_size(data_type)?;
-    if raw.len() % size != 0 {
+    if !raw.len().is_multiple_of(size) {
         return Err(format!("{} bytes of data for elements of {size} bytes", raw.len()));
     }
     Ok(match data_type {

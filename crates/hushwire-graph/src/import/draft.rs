@@ -97,9 +97,10 @@ impl Draft {
         }
     }
 
-    pub(super) fn push_param(&mut self, name: String, tensor: Tensor) -> Result<ParamId, String> {
+    /// Appends a parameter; it gets its name when it is known who reads it in the end.
+    pub(super) fn push_param(&mut self, tensor: Tensor) -> Result<ParamId, String> {
         self.reserve(tensor.len())?;
-        self.params.push(ParamInfo { name, dims: tensor.shape.clone() });
+        self.params.push(ParamInfo { name: String::new(), dims: tensor.shape.clone() });
         self.tensors.push(tensor);
         Ok(ParamId(self.tensors.len() - 1))
     }

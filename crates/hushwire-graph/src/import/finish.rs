@@ -64,13 +64,13 @@ impl Importer {
     fn check_leftovers(&mut self, output: Option<usize>) {
         let roots: Vec<usize> = output.iter().chain(&self.read_by_failed).copied().collect();
         let live = self.draft.live(&roots);
-        let left: Vec<Problem> = self
-            .draft
-            .nodes
-            .iter()
-            .zip(live)
-            .filter(|(_, live)| *live)
-            .filter_map(|(node, _)| leftover(node))
+        // What refuses to read a Softmax has said so itself.
+        let live_from_output = self.draft.live(output.as_slice());
+        let is_final = |node: &DraftNode| matches!(node.op, DraftOp::Final(_));
+        let nodes = self.draft.nodes.iter().enumerate();
+        let left: Vec<Problem> = nodes
+            .filter(|(i, node)| live[*i] && (live_from_output[*i] || !is_final(node)))
+            .filter_map(|(_, node)| leftover(node))
             .collect();
         self.problems.extend(left);
     }
@@ -124,13 +124,13 @@ fn build(mut draft: Draft, output: usize) -> Result<Built, String> {
         let DraftOp::Op(op) = node.op else { return Err(format!("{} is left", node.name)) };
         let channels = node.shape.0.first().copied().unwrap_or(1);
         let is_affine = matches!(op, Op::Affine { .. });
-        let op = map_params(op, |id| {
+        let op = map_params(op, |id, role| {
             let mut tensor = std::mem::take(&mut draft.tensors[id.0]);
             if is_affine && tensor.len() == 1 && channels > 1 {
                 draft.reserve(channels)?;
                 tensor = Tensor::new([channels], vec![tensor.data[0]; channels]);
             }
-            let name = draft.params[id.0].name.clone();
+            let name = format!("{}.{role}", node.name);
             if tensor.data.iter().any(|x| !x.is_finite()) {
                 return Err(format!("{name} has elements that are not finite"));
             }
@@ -145,22 +145,27 @@ fn build(mut draft: Draft, output: usize) -> Result<Built, String> {
     Ok((nodes, params, tensors, ids[output].0))
 }
 
-/// The operator with other parameter ids.
+/// The operator with other parameter ids; `map` also gets the role of the parameter.
 fn map_params(
     op: Op,
-    mut map: impl FnMut(ParamId) -> Result<ParamId, String>,
+    mut map: impl FnMut(ParamId, &str) -> Result<ParamId, String>,
 ) -> Result<Op, String> {
     Ok(match op {
         Op::Conv(conv) => {
-            let (weight, bias) = (map(conv.weight)?, conv.bias.map(&mut map).transpose()?);
-            Op::Conv(Conv { weight, bias, ..conv })
+            let weight = map(conv.weight, "weight")?;
+            Op::Conv(Conv {
+                weight,
+                bias: conv.bias.map(|id| map(id, "bias")).transpose()?,
+                ..conv
+            })
         }
         Op::Gemm(Gemm { weight, bias }) => {
-            Op::Gemm(Gemm { weight: map(weight)?, bias: bias.map(&mut map).transpose()? })
+            let weight = map(weight, "weight")?;
+            Op::Gemm(Gemm { weight, bias: bias.map(|id| map(id, "bias")).transpose()? })
         }
         Op::Affine { scale, shift } => {
-            let scale = scale.map(&mut map).transpose()?;
-            Op::Affine { scale, shift: shift.map(&mut map).transpose()? }
+            let scale = scale.map(|id| map(id, "scale")).transpose()?;
+            Op::Affine { scale, shift: shift.map(|id| map(id, "shift")).transpose()? }
         }
         other => other,
     })

@@ -125,8 +125,7 @@ fn combine(
     };
     let data = (0..larger.len()).map(|i| f(at(x, i), at(y, i))).collect();
     let result = Tensor::new(larger.shape.clone(), data);
-    let name = draft.params[a.0].name.clone();
-    draft.push_param(name, result).map(Some)
+    draft.push_param(result).map(Some)
 }
 
 /// Applies a scale and a shift to the input of a layer by changing its weights.
@@ -186,11 +185,11 @@ fn add_bias(
         bias.iter_mut().zip(summand).for_each(|(b, s)| *b += s);
         return Ok(());
     }
-    let name = format!("{}.bias", draft.nodes[layer].name);
-    let new = draft.push_param(name, Tensor::new([summand.len()], summand))?;
-    match &mut draft.nodes[layer].op {
-        DraftOp::Op(Op::Conv(Conv { bias, .. }) | Op::Gemm(Gemm { bias, .. })) => *bias = Some(new),
-        _ => {}
+    let new = draft.push_param(Tensor::new([summand.len()], summand))?;
+    if let DraftOp::Op(Op::Conv(Conv { bias, .. }) | Op::Gemm(Gemm { bias, .. })) =
+        &mut draft.nodes[layer].op
+    {
+        *bias = Some(new);
     }
     Ok(())
 }

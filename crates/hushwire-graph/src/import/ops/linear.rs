@@ -21,10 +21,9 @@ pub(super) fn conv(call: &mut Call<'_>) -> Result<usize, String> {
     }
     let window = spatial::Window::new(call, input, kernel)?;
     let groups = usize::try_from(call.attributes.int("group", 1)).unwrap_or(0);
-    let name = call.name;
     let draft = &mut call.importer.draft;
-    let weight = draft.push_param(format!("{name}.weight"), Tensor::clone(&weight))?;
-    let bias = bias.map(|bias| draft.push_param(format!("{name}.bias"), Tensor::clone(&bias)));
+    let weight = draft.push_param(Tensor::clone(&weight))?;
+    let bias = bias.map(|bias| draft.push_param(Tensor::clone(&bias)));
     let op = Op::Conv(Conv {
         weight,
         bias: bias.transpose()?,
@@ -82,10 +81,9 @@ fn matrix(call: &mut Call<'_>, transposed: bool) -> Result<Tensor, String> {
 
 fn dense(call: &mut Call<'_>, weight: Tensor, bias: Option<Tensor>) -> Result<usize, String> {
     let input = call.computed(0)?;
-    let name = call.name;
     let draft = &mut call.importer.draft;
-    let weight = draft.push_param(format!("{name}.weight"), weight)?;
-    let bias = bias.map(|bias| draft.push_param(format!("{name}.bias"), bias)).transpose()?;
+    let weight = draft.push_param(weight)?;
+    let bias = bias.map(|bias| draft.push_param(bias)).transpose()?;
     call.push(Op::Gemm(Gemm { weight, bias }), vec![input])
 }
 

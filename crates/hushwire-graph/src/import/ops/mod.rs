@@ -266,11 +266,9 @@ impl Call<'_> {
         scale: Option<Tensor>,
         shift: Option<Tensor>,
     ) -> Result<usize, String> {
-        let mut param = |role: &str, tensor: Option<Tensor>| {
-            let name = format!("{}.{role}", self.name);
-            tensor.map(|tensor| self.importer.draft.push_param(name, tensor)).transpose()
-        };
-        let (scale, shift) = (param("scale", scale)?, param("shift", shift)?);
+        let mut param =
+            |tensor: Option<Tensor>| tensor.map(|t| self.importer.draft.push_param(t)).transpose();
+        let (scale, shift) = (param(scale)?, param(shift)?);
         self.push(Op::Affine { scale, shift }, vec![input])
     }
 

@@ -261,5 +261,11 @@ fn target(
         _ => return Err(refuse.to_owned()),
     };
     let extents = pair("sizes", &extents)?;
-    Ok((extents, [0, 1].map(|axis| extents[axis] as f32 / from[axis] as f32)))
+    Ok((extents, [0, 1].map(|axis| ratio(extents[axis], from[axis]))))
+}
+
+/// `to / from`, up to the rounding that makes `from * ratio` reach `to`.
+fn ratio(to: usize, from: usize) -> f32 {
+    let ratio = to as f32 / from as f32;
+    if ((from as f32 * ratio) as usize) < to { ratio.next_up() } else { ratio }
 }

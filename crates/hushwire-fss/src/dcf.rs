@@ -37,7 +37,7 @@ use hushwire_ring::{Bits, pack, packed_len, unpack};
 use zeroize::Zeroizing;
 
 use crate::hash::{BATCH, Hash, LOW};
-use crate::planes::Party;
+use crate::planes::{self, Party};
 use crate::{FssError, Stream};
 
 /// Greatest width compared.
@@ -123,6 +123,7 @@ fn deal_batch(
             }
         }
         let corrections = &mut message.corrections[level * count + start..][..gates];
+        let mut values = 0;
         for g in 0..gates {
             let bit = u128::from(secret[g] >> (width as usize - 1 - level) & 1);
             let right = bit.wrapping_neg();
@@ -132,7 +133,7 @@ fn deal_batch(
             let control = [left & 1 ^ bit ^ 1, other & 1 ^ bit];
             let value = (lose >> 1 & 1) ^ sum[g] ^ bit;
             corrections[g] = lose & !LOW | control[1] << 1 | control[0];
-            message.values.set(level * count + start + g, value == 1);
+            values |= (value as u64) << g;
 
             let kept_control = control[1] & right | control[0] & !right;
             let correction = lose & !LOW | kept_control;
@@ -144,6 +145,7 @@ fn deal_batch(
                 nodes[g] = child & !2 ^ correction & apply;
             }
         }
+        message.values[start / BATCH * levels + level] = values;
     }
     let leaves = &mut message.leaves[start..][..gates];
     let low = (1_u64 << width.min(LEAF_LEVELS)) - 1;
@@ -245,11 +247,12 @@ impl Keys {
             }
             hash.apply(&mut nodes[..gates]);
             let corrections = &self.message.corrections[level * count + start..][..gates];
+            let values = self.message.values[start / BATCH * levels + level];
             for g in 0..gates {
                 let side = public[g] >> shift & 1;
                 let apply = controls[g];
                 let cw = corrections[g];
-                let value = u128::from(self.message.values.get(level * count + start + g));
+                let value = u128::from(values >> g & 1);
                 sums[g] ^= (nodes[g] >> 1 & 1) ^ value & apply;
                 let next = (nodes[g] ^ (cw >> side) & apply) & 1;
                 nodes[g] = (nodes[g] ^ cw & apply) & !LOW;
@@ -310,7 +313,7 @@ impl Layout {
     }
 
     fn values(self) -> usize {
-        packed_len(self.levels * self.count, 1)
+        planes::message_len(self.levels, self.count)
     }
 
     fn total(self) -> usize {
@@ -323,7 +326,8 @@ struct Message {
     layout: Layout,
     /// 126 seed bits, then the right and the left child's control bit.
     corrections: Vec<u128>,
-    values: Bits,
+    /// A word per block of [`BATCH`] = 64 gates and level.
+    values: Vec<u64>,
     leaves: Vec<u128>,
 }
 
@@ -333,7 +337,7 @@ impl Message {
         Self {
             layout,
             corrections: vec![0; nodes],
-            values: Bits::zeros(nodes),
+            values: vec![0; layout.levels * layout.count.div_ceil(BATCH)],
             leaves: vec![0; layout.count],
         }
     }
@@ -341,7 +345,7 @@ impl Message {
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.layout.total());
         out.extend_from_slice(bytemuck::cast_slice(&self.corrections));
-        self.values.to_bytes(&mut out);
+        planes::write(&self.values, self.layout.levels, self.layout.count, &mut out);
         if self.layout.leaf_bits == 128 {
             out.extend_from_slice(bytemuck::cast_slice(&self.leaves));
         } else {
@@ -364,8 +368,7 @@ impl Message {
         let blocks = |bytes: &[u8]| -> Vec<u128> {
             bytes.as_chunks().0.iter().map(|chunk| u128::from_le_bytes(*chunk)).collect()
         };
-        let values = Bits::from_bytes(layout.levels * layout.count, values)
-            .map_err(|e| FssError::from_pack(WHAT, &e))?;
+        let values = planes::read(values, layout.levels, layout.count, WHAT)?;
         let leaves = if layout.leaf_bits == 128 {
             blocks(leaves)
         } else {

@@ -36,8 +36,8 @@ use core::fmt;
 use hushwire_ring::{Bits, pack, packed_len, unpack};
 use zeroize::Zeroizing;
 
-use crate::hash::{BATCH, Hash, LOW};
-use crate::planes::{self, Party};
+use crate::hash::{Hash, LOW};
+use crate::planes::{self, LANES, Party};
 use crate::{FssError, Stream};
 
 /// Greatest width compared.
@@ -51,6 +51,9 @@ const LEAF: u128 = 2;
 
 /// Place of a hash block's control bit.
 const CONTROL: u128 = 1;
+
+/// Gates walked together, one to each bit of a word.
+const BATCH: usize = LANES;
 
 /// Bytes of a correction block.
 const BLOCK: usize = 16;
@@ -111,24 +114,25 @@ fn deal_batch(
         *node = roots[1][g] & !LOW | CONTROL;
     }
     let mut sum = Zeroizing::new([0_u128; BATCH]);
-    // Children by party and side.
-    let mut children = Zeroizing::new([[[0_u128; BATCH]; 2]; 2]);
+    // Children by party and side, hashed together.
+    let mut children = Zeroizing::new([0_u128; 4 * BATCH]);
+    let children = &mut children[..4 * gates];
     for level in 0..levels {
-        for (children, nodes) in children.iter_mut().zip(nodes.iter()) {
-            for (side, children) in children.iter_mut().enumerate() {
-                for (child, node) in children[..gates].iter_mut().zip(nodes) {
-                    *child = node & !LOW | side as u128;
-                }
-                hash.apply(&mut children[..gates]);
+        for (i, children) in children.chunks_exact_mut(gates).enumerate() {
+            for (child, node) in children.iter_mut().zip(&nodes[i / 2]) {
+                *child = node & !LOW | (i % 2) as u128;
             }
         }
+        hash.apply(children);
+        let (first, second) = children.split_at(2 * gates);
+        let children = [first.split_at(gates), second.split_at(gates)];
         let corrections = &mut message.corrections[level * count + start..][..gates];
         let mut values = 0;
         for g in 0..gates {
             let bit = u128::from(secret[g] >> (width as usize - 1 - level) & 1);
             let right = bit.wrapping_neg();
-            let left = children[0][0][g] ^ children[1][0][g];
-            let other = children[0][1][g] ^ children[1][1][g];
+            let left = children[0].0[g] ^ children[1].0[g];
+            let other = children[0].1[g] ^ children[1].1[g];
             let lose = left & right | other & !right;
             let control = [left & 1 ^ bit ^ 1, other & 1 ^ bit];
             let value = (lose >> 1 & 1) ^ sum[g] ^ bit;
@@ -139,8 +143,8 @@ fn deal_batch(
             let correction = lose & !LOW | kept_control;
             let keep = left & !right | other & right;
             sum[g] ^= (keep >> 1 & 1) ^ value;
-            for (nodes, children) in nodes.iter_mut().zip(children.iter()) {
-                let child = children[1][g] & right | children[0][g] & !right;
+            for (nodes, (left, other)) in nodes.iter_mut().zip(children) {
+                let child = other[g] & right | left[g] & !right;
                 let apply = (nodes[g] & CONTROL).wrapping_neg();
                 nodes[g] = child & !2 ^ correction & apply;
             }
@@ -149,15 +153,16 @@ fn deal_batch(
     }
     let leaves = &mut message.leaves[start..][..gates];
     let low = (1_u64 << width.min(LEAF_LEVELS)) - 1;
-    for (leaf, nodes) in children[0].iter_mut().zip(nodes.iter()) {
-        for (leaf, node) in leaf[..gates].iter_mut().zip(nodes) {
-            *leaf = node & !LOW | LEAF;
+    let pads = &mut children[..2 * gates];
+    for (pads, nodes) in pads.chunks_exact_mut(gates).zip(nodes.iter()) {
+        for (pad, node) in pads.iter_mut().zip(nodes) {
+            *pad = node & !LOW | LEAF;
         }
-        hash.apply(&mut leaf[..gates]);
     }
+    hash.apply(pads);
     for g in 0..gates {
         let smaller = (1_u128 << (secret[g] & low)) - 1;
-        leaves[g] = children[0][0][g] ^ children[0][1][g] ^ smaller ^ sum[g].wrapping_neg();
+        leaves[g] = pads[g] ^ pads[gates + g] ^ smaller ^ sum[g].wrapping_neg();
     }
 }
 

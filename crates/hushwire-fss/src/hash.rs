@@ -12,7 +12,7 @@ use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use crate::prf::Block;
 
 /// Nodes hashed together: enough to keep the AES units' pipelines full.
-pub(crate) const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// Bits of a block that are not seed.
 pub(crate) const LOW: u128 = 3;

@@ -1,8 +1,8 @@
 //! The instruction sets that the kernels are compiled for, chosen at run time.
 //!
 //! The only `unsafe` code of the crate is here: calls of functions compiled for instructions that
-//! were just detected, and the loads and stores of the two AVX-512 tiles. Every tile has a portable
-//! twin with the same results, [`crate::tile::portable`].
+//! were just detected, and the loads and stores of the AVX-512 tiles. Every tile has a portable
+//! twin with the same results, [`tile::Portable`].
 
 use core::sync::atomic::{AtomicU8, Ordering};
 

@@ -8,6 +8,10 @@ Writes, for every network NAME, `NAME.onnx` (or a line in cases.txt that says wh
 network: name, path of the ONNX file, shape of the input, shape of the output, separated by tabs,
 extents by commas.
 
+    python reference.py --check DIR
+
+runs `NAME.written.onnx` for every network in DIR/cases.txt and compares with `NAME.out.f32`.
+
 The networks are small ones that cover the operators and, if --data names a folder with
 tools/make_onnx.py and data/, those that script builds (or finds built, with --models).
 """
@@ -290,13 +294,46 @@ def mnist_digit(folder, shape):
     return ((pixels / 255 - 0.1307) / 0.3081).reshape(shape)
 
 
+def run(path, data):
+    options = onnxruntime.SessionOptions()
+    # Rewriting by the runtime would only hide differences.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    (output,) = session.run(None, {"input": data})
+    return output
+
+
+def check(folder):
+    """One line per network whose written file gives other values."""
+    failures = []
+    for line in (folder / "cases.txt").read_text().splitlines():
+        name, _, *shapes = line.split("\t")
+        data, expected = (
+            np.fromfile(folder / f"{name}.{suffix}.f32", "<f4").reshape([int(e) for e in shape.split(",")])
+            for suffix, shape in zip(("in", "out"), shapes))
+        try:
+            output = run(folder / f"{name}.written.onnx", data)
+        except Exception as error:  # the runtime has many kinds of them
+            failures.append(f"{name}: {error}")
+            continue
+        difference = np.abs(output - expected).max() if output.shape == expected.shape else np.inf
+        if not difference <= 1e-4 * max(1, np.abs(expected).max()):
+            failures.append(f"{name}: difference {difference}")
+    return failures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path)
+    what.add_argument("--check", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--models", type=Path)
     parser.add_argument("--samples", type=int, default=4)
     args = parser.parse_args()
+    if args.check:
+        sys.exit("\n".join(check(args.check)) or 0)
     args.out.mkdir(parents=True, exist_ok=True)
     cases = []
     for net in small_networks():
@@ -306,14 +343,9 @@ def main():
         cases.append((net.name, path, data))
     if args.data or args.models:
         cases += large_networks(args.data, args.models, args.out, args.samples)
-    options = onnxruntime.SessionOptions()
-    # Rewriting by the runtime would only hide differences.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
     with open(args.out / "cases.txt", "w") as table:
         for name, path, data in cases:
-            session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-            (output,) = session.run(None, {"input": data})
+            output = run(path, data)
             data.astype("<f4").tofile(args.out / f"{name}.in.f32")
             output.astype("<f4").tofile(args.out / f"{name}.out.f32")
             shapes = [",".join(map(str, a.shape)) for a in (data, output)]

@@ -30,15 +30,24 @@ fn agrees_with_onnx_runtime() {
     let folder = tempfile::tempdir().unwrap();
     let cases = reference(Path::new(&data), folder.path());
     assert!(cases.len() > 100, "{} cases", cases.len());
-    let failures: Vec<String> = cases.iter().filter_map(|case| check(case).err()).collect();
+    let failures: Vec<String> =
+        cases.iter().filter_map(|case| check(case, folder.path()).err()).collect();
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    // The files written from the models must mean the same to ONNX Runtime.
+    let status = python().arg("--check").arg(folder.path()).status();
+    assert!(status.expect("the Python interpreter runs").success());
+}
+
+fn python() -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/ort/reference.py");
+    let mut command = Command::new(std::env::var_os("HUSHWIRE_PYTHON").unwrap_or("python3".into()));
+    command.arg(script);
+    command
 }
 
 fn reference(data: &Path, out: &Path) -> Vec<Case> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/ort/reference.py");
-    let python = std::env::var_os("HUSHWIRE_PYTHON").unwrap_or("python3".into());
-    let mut command = Command::new(python);
-    command.arg(script).arg("--out").arg(out).arg("--data").arg(data);
+    let mut command = python();
+    command.arg("--out").arg(out).arg("--data").arg(data);
     if let Some(models) = std::env::var_os("HUSHWIRE_MODELS") {
         command.arg("--models").arg(models);
     }
@@ -58,11 +67,13 @@ fn read_case(line: &str, folder: &Path) -> Case {
     Case { name: name.to_owned(), path: path.into(), input, expected }
 }
 
-fn check(case: &Case) -> Result<(), String> {
+fn check(case: &Case, folder: &Path) -> Result<(), String> {
     let name = &case.name;
     let model = Model::load(&case.path).map_err(|e| format!("{name}: {e}"))?;
     compare(&model, case).map_err(|e| format!("{name}: {e}"))?;
-    let written = Model::from_onnx_bytes(&model.to_onnx(), None);
+    let bytes = model.to_onnx();
+    std::fs::write(folder.join(format!("{name}.written.onnx")), &bytes).unwrap();
+    let written = Model::from_onnx_bytes(&bytes, None);
     let written = written.map_err(|e| format!("{name}, written and read: {e}"))?;
     if written != model {
         return Err(format!("{name}: written and read, the model differs"));

@@ -16,6 +16,31 @@ pub struct Executor<'m> {
     model: &'m Model,
     /// For each node the last node that reads it; itself if none does.
     last_reader: Vec<NodeId>,
+    /// Elements per sample of the largest value.
+    largest: usize,
+}
+
+/// Elements of the largest value when nobody watches: then a batch is run in parts, so that what
+/// one node writes is still in the cache when the next one reads it.
+const PART: usize = 1 << 19;
+
+/// Buffers of values no longer needed, to be written over.
+#[derive(Default)]
+struct Spare(Vec<Vec<f32>>);
+
+impl Spare {
+    /// A tensor of this shape with any contents.
+    fn take(&mut self, shape: Vec<usize>) -> Tensor {
+        let len = shape.iter().product();
+        let fitting = self.0.iter().position(|buffer| buffer.capacity() >= len);
+        let mut data = fitting.map(|i| self.0.swap_remove(i)).unwrap_or_default();
+        data.resize(len, 0.0);
+        Tensor { shape, data }
+    }
+
+    fn give(&mut self, tensor: Option<Tensor>) {
+        self.0.extend(tensor.map(|tensor| tensor.data));
+    }
 }
 
 /// Looks at values, or puts others in their place, while a graph runs.
@@ -52,7 +77,8 @@ impl<'m> Executor<'m> {
             }
         }
         last_reader[model.graph.output.0] = NodeId(usize::MAX);
-        Self { model, last_reader }
+        let largest = model.graph.nodes.iter().map(|node| node.shape.len()).max().unwrap_or(0);
+        Self { model, last_reader, largest }
     }
 
     /// The value of the graph's output for a batch of inputs `[N, ...]`; any `N`.
@@ -60,7 +86,25 @@ impl<'m> Executor<'m> {
     /// # Errors
     /// If the input's shape after the batch is not the graph's.
     pub fn run(&self, input: &Tensor) -> Result<Tensor, ExecError> {
-        self.run_with(input, &mut NoHooks)
+        let threads = rayon::current_num_threads();
+        let part = (PART / self.largest.max(1)).next_multiple_of(threads).max(threads);
+        let mut spare = Spare::default();
+        if input.batch() <= part {
+            return self.run_part(input, &mut NoHooks, &mut spare);
+        }
+        self.check_input(input)?;
+        let mut output = Tensor::zeros(&self.model.graph.output_shape().with_batch(input.batch()));
+        let (input_len, output_len) = (input.sample_len(), output.sample_len());
+        let parts = input.data.chunks(part * input_len);
+        for (from, to) in parts.zip(output.data.chunks_mut(part * output_len)) {
+            let mut shape = input.shape.clone();
+            shape[0] = from.len() / input_len;
+            let result =
+                self.run_part(&Tensor::new(shape, from.to_vec()), &mut NoHooks, &mut spare)?;
+            to.copy_from_slice(&result.data);
+            spare.give(Some(result));
+        }
+        Ok(output)
     }
 
     /// As [`run`](Self::run), showing every value to `observe`.
@@ -80,23 +124,36 @@ impl<'m> Executor<'m> {
     /// # Errors
     /// If the shape of the input or of a replacement is wrong.
     pub fn run_with(&self, input: &Tensor, hooks: &mut dyn Hooks) -> Result<Tensor, ExecError> {
-        let graph = &self.model.graph;
-        let expected = graph.input_shape();
+        self.run_part(input, hooks, &mut Spare::default())
+    }
+
+    fn check_input(&self, input: &Tensor) -> Result<(), ExecError> {
+        let expected = self.model.graph.input_shape();
         let whole = input.shape.iter().product::<usize>() == input.data.len();
-        if input.shape.get(1..) != Some(&expected.0[..]) || !whole {
-            let (expected, got) = (expected.0.clone(), input.shape.clone());
-            return Err(ExecError::InputShape { expected, got });
+        if input.shape.get(1..) == Some(&expected.0[..]) && whole {
+            return Ok(());
         }
+        Err(ExecError::InputShape { expected: expected.0.clone(), got: input.shape.clone() })
+    }
+
+    fn run_part(
+        &self,
+        input: &Tensor,
+        hooks: &mut dyn Hooks,
+        spare: &mut Spare,
+    ) -> Result<Tensor, ExecError> {
+        self.check_input(input)?;
+        let graph = &self.model.graph;
         let batch = input.batch();
         let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
         for (id, node) in graph.iter() {
-            let value = self.value(id, node, input, &values, hooks)?;
+            let value = self.value(id, node, input, &values, hooks, spare)?;
             debug_assert_eq!(value.shape, node.shape.with_batch(batch));
             hooks.observe(id, &value);
             values[id.0] = Some(value);
             for read in &node.inputs {
                 if self.last_reader[read.0] == id {
-                    values[read.0] = None;
+                    spare.give(values[read.0].take());
                 }
             }
             if id == graph.output {
@@ -114,12 +171,13 @@ impl<'m> Executor<'m> {
         input: &Tensor,
         values: &[Option<Tensor>],
         hooks: &mut dyn Hooks,
+        spare: &mut Spare,
     ) -> Result<Tensor, ExecError> {
         let read = |i: &NodeId| values[i.0].as_ref().expect("values live until the last reader");
         let inputs: Vec<&Tensor> = node.inputs.iter().map(read).collect();
         let Some(replaced) = hooks.replace(id, node, &inputs) else {
             let is_input = id == self.model.graph.input;
-            return Ok(if is_input { input.clone() } else { self.compute(node, &inputs) });
+            return Ok(if is_input { input.clone() } else { self.compute(node, &inputs, spare) });
         };
         let expected = node.shape.with_batch(input.batch());
         if replaced.shape == expected && replaced.sample_len() * input.batch() == replaced.len() {
@@ -129,10 +187,10 @@ impl<'m> Executor<'m> {
         }
     }
 
-    /// One operator; the shapes are known to fit.
-    fn compute(&self, node: &Node, inputs: &[&Tensor]) -> Tensor {
+    /// One operator; the shapes are known to fit. Every operator writes all of its result.
+    fn compute(&self, node: &Node, inputs: &[&Tensor], spare: &mut Spare) -> Tensor {
         let params = &self.model.params;
-        let mut out = Tensor::zeros(&node.shape.with_batch(inputs[0].batch()));
+        let mut out = spare.take(node.shape.with_batch(inputs[0].batch()));
         match &node.op {
             // Only node 0 is an input, and it is not computed.
             Op::Input => {}

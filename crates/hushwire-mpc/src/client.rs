@@ -8,6 +8,7 @@ use crate::keys::{Key, Purpose, WeightMasks, words};
 use crate::layout::GateLayout;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{apply_linear, decode, encode, local, truncate_part};
+use hushwire_fss::Prf;
 use hushwire_net::{Link, Phase};
 use hushwire_ring::{Word, pack, packed_len, unpack};
 
@@ -22,59 +23,90 @@ pub fn prepare<W: Word>(
     helper: &Link,
     server: &Link,
 ) -> Result<ClientBundle, MpcError> {
-    let p0 = k02.prf();
-    let program = &job.program;
     let mut bundle = ClientBundle::new(job, k02.clone());
-    // The client's part of every value: known before the input is.
+    walk(job, masks, &k02.prf(), &mut |i, op, part: &[W]| match op {
+        Reading::Gate(layout, p0) => {
+            let prepared = gate::prepare(layout, i, p0, part);
+            if !layout.is_silent() {
+                server.send(Phase::Offline, step(i, Kind::Second), prepared.message)?;
+                let keys = match layout.keys_len() {
+                    0 => Vec::new(),
+                    len => helper.recv(Phase::Offline, step(i, Kind::Third), len)?,
+                };
+                bundle.add(i, layout.width(), &prepared.public, keys);
+            }
+            Ok(prepared.part)
+        }
+        Reading::Open { truncate, width } => {
+            let whole = job.ring();
+            let own: Vec<W> =
+                part.iter().map(|v| truncate_part(whole.reduce(*v), truncate, false)).collect();
+            bundle.add(i, width, &own, Vec::new());
+            Ok(Vec::new())
+        }
+    })?;
+    Ok(bundle)
+}
+
+/// An operation that looks at the client's part of a value.
+pub(crate) enum Reading<'a> {
+    /// A gate; its reader gives the client's part of the output.
+    Gate(&'a GateLayout<'a>, &'a Prf),
+    /// The opening of the result.
+    Open {
+        /// Low bits dropped.
+        truncate: u32,
+        /// Bits kept.
+        width: u32,
+    },
+}
+
+/// Computes the client's part of every value, all known before the input is, and shows them to the
+/// operations that look at them.
+pub(crate) fn walk<W: Word>(
+    job: &Job,
+    masks: &WeightMasks<W>,
+    p0: &Prf,
+    read: &mut dyn FnMut(usize, Reading<'_>, &[W]) -> Result<Vec<W>, MpcError>,
+) -> Result<(), MpcError> {
+    let program = &job.program;
     let mut parts: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];
     for (i, op) in program.ops.iter().enumerate() {
         let value = &program.values[i];
-        match op {
+        parts[i] = match op {
             Op::Input => {
-                parts[i] = words(&p0, i, Purpose::Input, job.len(i));
-                parts[i].iter_mut().for_each(|r: &mut W| *r = r.wrapping_neg());
+                let r = words::<W>(p0, i, Purpose::Input, job.len(i));
+                r.into_iter().map(W::wrapping_neg).collect()
             }
             Op::Linear(linear) => {
                 // y0 = -s - b r, and the part of the wire is -r.
                 let mut y = apply_linear(linear, job.batch, masks.of(i), &parts[linear.source]);
-                let s: Vec<W> = words(&p0, i, Purpose::LinearShare, y.len());
+                let s: Vec<W> = words(p0, i, Purpose::LinearShare, y.len());
                 y.iter_mut().zip(&s).for_each(|(y, s)| *y = y.wrapping_sub(*s));
-                parts[i] = y;
+                y
             }
-            Op::AddParam { source, .. } => parts[i] = parts[*source].clone(),
+            Op::AddParam { source, .. } => parts[*source].clone(),
             Op::Local(op) => {
                 let lens = |v: usize| program.values[v].len;
-                parts[i] = local::apply(op, job.batch, value.len, false, |v| &parts[v], lens);
+                local::apply(op, job.batch, value.len, false, |v| &parts[v], lens)
             }
             Op::Gate(g) => {
                 let layout = GateLayout::new(job, i, g);
                 layout.check(&value.name)?;
-                let prepared = gate::prepare(&layout, i, &p0, &parts[g.source]);
-                if !layout.is_silent() {
-                    server.send(Phase::Offline, step(i, Kind::Second), prepared.message)?;
-                    let keys = match layout.keys_len() {
-                        0 => Vec::new(),
-                        len => helper.recv(Phase::Offline, step(i, Kind::Third), len)?,
-                    };
-                    bundle.add(i, layout.width(), &prepared.public, keys);
-                }
-                parts[i] = prepared.part;
+                read(i, Reading::Gate(&layout, p0), &parts[g.source])?
             }
             Op::Open { source, truncate, width } => {
-                let whole = job.ring();
-                let part = parts[*source].iter();
-                let own: Vec<W> =
-                    part.map(|v| truncate_part(whole.reduce(*v), *truncate, false)).collect();
-                bundle.add(i, *width, &own, Vec::new());
+                let (truncate, width) = (*truncate, *width);
+                read(i, Reading::Open { truncate, width }, &parts[*source])?
             }
-        }
+        };
         for source in op.sources() {
             if program.last_use[source] == i {
                 parts[source] = Vec::new();
             }
         }
     }
-    Ok(bundle)
+    Ok(())
 }
 
 /// Runs one inference online and gives the logits of the batch. The bundle is used up.

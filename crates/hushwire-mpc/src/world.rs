@@ -1,10 +1,12 @@
 //! Three parties in memory: the test bench of the protocol.
 
+use crate::gate::client as gate;
+use crate::keys::{Purpose, words};
 use crate::{
     ClientBundle, Job, Key, MaskedWeights, MpcError, ServerBundle, WeightMasks, client, helper,
     server,
 };
-use hushwire_fixed::Weights;
+use hushwire_fixed::{Masks, Weights};
 use hushwire_net::{Link, LinkOptions, Role, memory_pair};
 use hushwire_ring::Word;
 
@@ -102,4 +104,43 @@ pub fn online<W: Word>(
 /// The result of a party's thread.
 fn joined<T>(result: std::thread::Result<Result<T, MpcError>>) -> Result<T, MpcError> {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The randomness of a bundle, seen from outside: with it the clear executor repeats every rounding
+/// of the protocol, so that both agree bit for bit.
+pub struct Replay<W: Word> {
+    parts: Vec<Vec<W>>,
+    openings: Vec<Vec<W>>,
+}
+
+impl<W: Word> Replay<W> {
+    /// The randomness that `keys` give for `job`.
+    ///
+    /// # Errors
+    /// A window that the comparison does not support.
+    pub fn new(job: &Job, keys: &Keys) -> Result<Self, MpcError> {
+        let masks = WeightMasks::<W>::new(job, &keys.model);
+        let mut parts = vec![Vec::new(); job.program.ops.len()];
+        let mut openings = vec![Vec::new(); job.program.ops.len()];
+        let p1 = keys.k12.prf();
+        client::walk(job, &masks, &keys.k02.prf(), &mut |i, reading, part| {
+            parts[i] = part.to_vec();
+            let client::Reading::Gate(layout, p0) = reading else { return Ok(Vec::new()) };
+            let m0: Vec<W> = words(p0, i, Purpose::Opening, layout.opened);
+            let m1: Vec<W> = words(&p1, i, Purpose::Opening, layout.opened);
+            openings[i] = m0.iter().zip(&m1).map(|(a, b)| a.wrapping_add(*b)).collect();
+            Ok(gate::prepare(layout, i, p0, part).part)
+        })?;
+        Ok(Replay { parts, openings })
+    }
+}
+
+impl<W: Word> Masks<W> for Replay<W> {
+    fn client_part(&self, op: usize) -> &[W] {
+        &self.parts[op]
+    }
+
+    fn opening(&self, op: usize) -> &[W] {
+        &self.openings[op]
+    }
 }

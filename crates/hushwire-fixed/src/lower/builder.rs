@@ -6,8 +6,11 @@ use hushwire_graph::ParamId;
 use hushwire_plan::{Format, Window};
 use hushwire_ring::ConvShape;
 
-/// Bits of the integer factor that turns a scale which is no power of two into one.
-const RESCALE_BITS: i32 = 12;
+/// Bits of the integer factors that bring values to a common step where no whole factor does.
+const RESCALE_BITS: i32 = 8;
+
+/// Fractional bits below which a secret constant is not rounded.
+const CONSTANT_BITS: i32 = 12;
 
 pub(super) struct Builder {
     ring: u32,
@@ -81,7 +84,7 @@ impl Builder {
     ) -> ValueId {
         // A constant must not be rounded more coarsely than anything else: give a coarse value
         // finer units first.
-        let source = self.refine(name, source, exp2(-RESCALE_BITS));
+        let source = self.refine(name, source, exp2(-CONSTANT_BITS));
         let (len, step) = (self.len(source), self.step(source));
         self.push(name, Op::AddParam { source, param, repeat }, len, step)
     }
@@ -155,31 +158,22 @@ impl Builder {
         self.combine(name, vec![(value, factor as i64)], 0, step)
     }
 
-    /// The value in units of a power of two: its own, or after multiplication by a public integer.
-    fn dyadic(&mut self, name: &str, value: ValueId) -> ValueId {
-        let step = self.step(value);
-        let exponent = step.log2().round() as i32;
-        if exp2(exponent) == step {
-            return value;
-        }
-        let fine = exp2(exponent - RESCALE_BITS);
-        self.combine(name, vec![(value, (step / fine).round() as i64)], 0, fine)
-    }
-
-    /// The value in units from which a right shift leads to `fractional_bits`, and the shift.
+    /// The value in units from which a right shift leads to a step of 2^-fractional_bits, or at most
+    /// twice that where the scale is no power of two; and the shift.
     fn truncation(&mut self, name: &str, value: ValueId, fractional_bits: i32) -> (ValueId, u32) {
-        let value = self.dyadic(name, value);
         let target = exp2(-fractional_bits);
         let value = self.refine(name, value, target);
-        (value, (target / self.step(value)).log2().round() as u32)
+        // The tolerance keeps an exact power of two from being rounded up.
+        (value, ((target / self.step(value)).log2() - 1e-9).ceil().max(0.0) as u32)
     }
 
+    /// Appends a gate. `function` gets the step of the gate's output.
     pub(super) fn gate(
         &mut self,
         name: &str,
         value: ValueId,
         format: Format,
-        function: Function,
+        function: impl FnOnce(f64) -> Function,
         members: Members,
     ) -> Result<ValueId, String> {
         let (source, truncate) = self.truncation(name, value, format.fractional_bits);
@@ -190,8 +184,10 @@ impl Builder {
             None if members.decisions(len) == 0 => Window { low: 0, bits: format.width },
             None => return Err("its gate decides signs but the plan gives no window".into()),
         };
+        let step = self.step(source) * exp2(truncate as i32);
+        let function = function(step);
         let gate = Gate { source, truncate, width: format.width, function, window, members };
-        Ok(self.push(name, Op::Gate(gate), len, exp2(-format.fractional_bits)))
+        Ok(self.push(name, Op::Gate(gate), len, step))
     }
 
     pub(super) fn open(
@@ -203,8 +199,8 @@ impl Builder {
         let (source, truncate) = self.truncation(name, value, format.fractional_bits);
         self.fits(format, truncate)?;
         let op = Op::Open { source, truncate, width: format.width };
-        let len = self.len(source);
-        self.push(name, op, len, exp2(-format.fractional_bits));
+        let (len, step) = (self.len(source), self.step(source) * exp2(truncate as i32));
+        self.push(name, op, len, step);
         Ok(())
     }
 

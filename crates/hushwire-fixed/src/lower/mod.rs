@@ -1,8 +1,8 @@
 //! From a public graph and a plan to a program.
 //!
 //! Lowering is deterministic and uses public information only, so every party gets the same program.
-//! All scales between gates are powers of two, except after averages whose divisor is not one; the
-//! next weighted layer, or a multiplication before the next gate, absorbs those.
+//! Scales are powers of two, except behind averages whose divisor is not one; the next weighted layer
+//! absorbs those, as its weights are rounded in whatever unit brings its output to a power of two.
 
 mod builder;
 mod pool;
@@ -229,7 +229,7 @@ impl Lowering<'_> {
             .format(&node.name, SiteKind::Wire)
             .or_else(|e| self.format(&node.name, SiteKind::Activation).map_err(|_| e))?;
         let members = Members::new(&Grouping::AllIdentity, node.shape.len());
-        let wire = self.build.gate(&node.name, value, format, Function::Relu, members)?;
+        let wire = self.build.gate(&node.name, value, format, |_| Function::Relu, members)?;
         self.wires[id.0] = Some(wire);
         Ok(wire)
     }
@@ -281,14 +281,16 @@ impl Lowering<'_> {
         if !low.is_finite() || low == f32::MIN {
             return Err("a Clip without lower bound has no gate; give it a finite minimum".into());
         }
-        let step = exp2(-format.fractional_bits);
-        let offset = (f64::from(low) / step).round() as i64;
         // A shared decision says which half of the line a group is on, not whether it is above the
         // upper bound: sharing gates drop the bound.
-        let function = if high == f32::MAX || *gate != Gate::Exact {
-            Function::Relu
-        } else {
-            Function::Clip { high: (f64::from(high) / step).round() as i64 - offset }
+        let bounded = high != f32::MAX && *gate == Gate::Exact;
+        let span = f64::from(high) - f64::from(low);
+        let function = |step: f64| {
+            if bounded {
+                Function::Clip { high: (span / step).round() as i64 }
+            } else {
+                Function::Relu
+            }
         };
         let shifted = self.build.shift(&site.name, value, -f64::from(low));
         let out = self.build.gate(&site.name, shifted, format, function, members)?;

@@ -121,7 +121,7 @@ impl Builder {
                 [one] => *one,
                 _ => self.gather(name, differences, all, 0, step),
             };
-            let relu = self.gate(name, joined, format, Function::Relu, Members::Each)?;
+            let relu = self.gate(name, joined, format, |_| Function::Relu, Members::Each)?;
             let step = self.step(relu);
             values = Vec::with_capacity(pairs.len() + 1);
             for (i, (_, b)) in pairs.iter().enumerate() {

@@ -1,0 +1,151 @@
+//! The three-party executor and the clear one compute the same numbers.
+
+mod common;
+
+use common::{images, plan, varied};
+use hushwire_fixed::{Executor, Settings, Weights, lower};
+use hushwire_graph::{Executor as FloatExecutor, Model};
+use hushwire_mpc::cost::Prediction;
+use hushwire_mpc::world::{Keys, Links, Replay, offline, online};
+use hushwire_mpc::{Comparison, Job};
+use hushwire_net::{LinkOptions, Phase, Role};
+use hushwire_plan::{ChannelGate, Gate, Group, Others, Plan};
+use hushwire_ring::Word;
+use std::sync::Arc;
+
+const BOTH: [Comparison; 2] = [Comparison::Dcf, Comparison::Digits];
+
+/// As [`agree_in`], in the word that the plan's ring takes.
+fn agree(model: &Model, plan: &Plan, batch: usize, comparison: Comparison) -> (Vec<f32>, Vec<f32>) {
+    if plan.numbers.is_some_and(|n| n.ring <= 32) {
+        agree_in::<u32>(model, plan, batch, comparison)
+    } else {
+        agree_in::<u64>(model, plan, batch, comparison)
+    }
+}
+
+/// Runs `batch` inputs through three parties and through the clear executor with the same masks;
+/// both must give the same logits to the bit. Gives them and the float executor's.
+fn agree_in<W: Word>(
+    model: &Model,
+    plan: &Plan,
+    batch: usize,
+    comparison: Comparison,
+) -> (Vec<f32>, Vec<f32>) {
+    let program = Arc::new(lower(&model.graph, plan).expect("the plan lowers"));
+    assert!(program.ring <= W::BITS);
+    let weights = Weights::<W>::quantise(&program, &model.params);
+    let input = images(model, batch, 7);
+    let job = Job::new(Arc::clone(&program), batch, comparison);
+    let keys = Keys::for_test(3);
+    let links = Links::in_memory(&LinkOptions::default());
+    let bundles = offline(&job, &weights, &keys, &links).expect("offline phase");
+    let logits = online(&job, &weights, bundles, &input.data, &links).expect("online phase");
+    let replay = Replay::new(&job, &keys).expect("replay");
+    let (clear, report) =
+        Executor::new(&program, &weights).run_with(batch, &input.data, Some(&replay));
+    assert_eq!(report.overflow_count(), 0);
+    assert_eq!(logits, clear, "{comparison}");
+    assert_traffic(&job, &links);
+    let float = FloatExecutor::new(model).run(&input).expect("float").data;
+    (logits, float)
+}
+
+/// Every link carried exactly what the cost prediction says, per phase.
+fn assert_traffic(job: &Job, links: &Links) {
+    let prediction = Prediction::new(job);
+    for (link, peer) in [
+        (&links.client_server.0, Role::Server),
+        (&links.client_helper.0, Role::Helper),
+        (&links.server_helper.0, Role::Helper),
+    ] {
+        let own = link.own();
+        let traffic = link.meter().snapshot();
+        for phase in [Phase::Offline, Phase::Online] {
+            let (sent, received) = (traffic.phase(phase).sent, traffic.phase(phase).received);
+            assert_eq!(sent.framed_bytes, prediction.bytes(phase, own, peer), "{phase} {own}");
+            assert_eq!(received.framed_bytes, prediction.bytes(phase, peer, own), "{phase} {own}");
+        }
+        if peer == Role::Server {
+            assert_eq!(traffic.phase(Phase::Online).rounds, prediction.rounds as u64);
+        }
+    }
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn exact_gates_agree_bit_for_bit_and_are_near_float() {
+    let model = varied();
+    let plan = plan(&model, &[], &Settings::default());
+    for comparison in BOTH {
+        let (logits, float) = agree_in::<u32>(&model, &plan, 3, comparison);
+        assert!(largest_difference(&logits, &float) < 0.02, "{logits:?} {float:?}");
+        agree_in::<u64>(&model, &plan, 1, comparison);
+    }
+}
+
+#[test]
+fn wide_rings_work() {
+    let model = varied();
+    let settings = Settings {
+        activation_bits: 20,
+        weight_bits: 20,
+        preferred_ring: 64,
+        window_bits: 24,
+        ..Settings::default()
+    };
+    let plan = plan(&model, &[], &settings);
+    assert!(plan.numbers.is_some_and(|n| n.ring > 40));
+    for comparison in BOTH {
+        let (logits, float) = agree(&model, &plan, 2, comparison);
+        assert!(largest_difference(&logits, &float) < 1e-4);
+    }
+}
+
+#[test]
+fn narrow_windows_agree() {
+    let model = varied();
+    for window_bits in [2, 5, 6, 9, 11] {
+        let settings = Settings { window_bits, ..Settings::default() };
+        let plan = plan(&model, &[], &settings);
+        for comparison in BOTH {
+            agree(&model, &plan, 2, comparison);
+        }
+    }
+}
+
+#[test]
+fn shared_decisions_identity_and_zero_agree() {
+    let model = varied();
+    let patches = Gate::Patches(vec![
+        ChannelGate::Patch(2, 2),
+        ChannelGate::Identity,
+        ChannelGate::Zero,
+        ChannelGate::Patch(3, 1),
+    ]);
+    let len = 4 * 9 * 9;
+    let groups = Gate::Groups {
+        list: vec![
+            Group { members: (0..40).collect(), form: vec![(0, 3), (50, -2), (323, 1)] },
+            Group { members: (100..len).step_by(3).collect(), form: vec![(5, 1)] },
+        ],
+        others: Others::Identity,
+    };
+    let zero_or = |others| Gate::Groups { list: vec![], others };
+    for gates in [
+        vec![(0, patches)],
+        vec![(0, groups)],
+        vec![(0, Gate::Identity), (2, Gate::Identity)],
+        vec![(0, Gate::Zero)],
+        vec![(1, zero_or(Others::Exact)), (3, zero_or(Others::Zero))],
+        vec![(0, zero_or(Others::Identity))],
+    ] {
+        let plan = plan(&model, &gates, &Settings::default());
+        for comparison in BOTH {
+            agree(&model, &plan, 2, comparison);
+        }
+    }
+}

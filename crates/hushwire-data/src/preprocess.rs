@@ -208,3 +208,106 @@ fn nearest_image(image: &Image, height: usize, width: usize) -> Result<Image, Da
 fn debug(value: &[usize]) -> String {
     format!("{value:?}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(color: Color, resize: ImageResize) -> hushwire_graph::Preprocess {
+        let channels = if color == Color::Gray { 1 } else { 3 };
+        hushwire_graph::Preprocess {
+            scale: 0.5,
+            mean: [1.0, 2.0, 3.0][..channels].to_vec(),
+            std: [2.0, 4.0, 8.0][..channels].to_vec(),
+            layout: Layout::Nchw,
+            color,
+            resize,
+        }
+    }
+
+    fn fit(filter: Filter, size: [usize; 2]) -> ImageResize {
+        ImageResize::Fit { size, filter, fill: 127.0 }
+    }
+
+    #[test]
+    fn scales_per_channel_in_the_order_of_the_network() {
+        let image = Image::new(1, 2, 3, vec![10, 20, 30, 40, 50, 60]).unwrap();
+        let rgb = Preprocess::new(&spec(Color::Rgb, ImageResize::None), &[3, 1, 2]).unwrap();
+        assert_eq!(rgb.apply(&image).unwrap(), [2.0, 9.5, 2.0, 5.75, 1.5, 3.375]);
+        let bgr = Preprocess::new(&spec(Color::Bgr, ImageResize::None), &[3, 1, 2]).unwrap();
+        assert_eq!(bgr.apply(&image).unwrap(), [7.0, 14.5, 2.0, 5.75, 0.25, 2.125]);
+        // Luma 18.
+        let gray = Preprocess::new(&spec(Color::Gray, ImageResize::None), &[1, 1, 2]).unwrap();
+        assert_eq!(gray.apply(&image).unwrap()[0], 4.0);
+        assert_eq!(gray.shape(), [1, 1, 2]);
+        let grey = Image::new(1, 2, 1, vec![10, 40]).unwrap();
+        assert_eq!(rgb.apply(&grey).unwrap(), [2.0, 9.5, 0.75, 4.5, 0.25, 2.125]);
+    }
+
+    #[test]
+    fn a_wrong_size_is_told() {
+        let none = Preprocess::new(&spec(Color::Gray, ImageResize::None), &[1, 28, 28]).unwrap();
+        let error = none.apply(&Image::new(2, 3, 1, vec![0; 6]).unwrap()).unwrap_err();
+        assert!(matches!(error, DataError::ImageSize { expected: [28, 28], found: [2, 3] }));
+    }
+
+    #[test]
+    fn crops_the_middle() {
+        let numbered = |height: usize, width: usize| {
+            let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (16 * y + x) as u8));
+            Image::new(height, width, 1, pixels.collect()).unwrap()
+        };
+        // No margin to speak of at this size: 4 x 9 is 4 x 4 with the sides cut.
+        let cropped = center_crop(numbered(4, 9), [4, 4]);
+        assert_eq!(cropped.pixels()[..5], [2, 3, 4, 5, 18]);
+        for (height, width) in [(227, 227), (224, 224), (226, 400), (50, 10), (3000, 500)] {
+            let image = Image::new(height, width, 1, vec![7; height * width]).unwrap();
+            let cropped = center_crop(image, [224, 224]);
+            assert_eq!((cropped.height(), cropped.width()), (224, 224));
+            assert!(cropped.pixels().iter().all(|&p| p == 7));
+        }
+        let exact = numbered(227, 227);
+        assert_eq!(center_crop(exact.clone(), [224, 224]), exact.crop(1, 1, 224, 224));
+    }
+
+    #[test]
+    fn fits_into_the_top_left_corner() {
+        let image = Image::new(2, 4, 1, vec![1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
+        let p = Preprocess::new(&spec(Color::Rgb, fit(Filter::Bilinear, [4, 4])), &[3, 4, 4]);
+        let input = p.unwrap().apply(&image).unwrap();
+        // Channel 0: (pixel / 2 - 1) / 2.
+        let level = |pixel: f32| (pixel * 0.5 - 1.0) / 2.0;
+        let rows: Vec<f32> = (1..=8).map(|p| level(p as f32)).chain([level(127.0); 8]).collect();
+        assert_eq!(input[..16], rows);
+        let p = Preprocess::new(&spec(Color::Rgb, fit(Filter::Nearest, [2, 2])), &[3, 2, 2]);
+        assert_eq!(
+            p.unwrap().apply(&image).unwrap()[..4],
+            [level(6.0), level(8.0), level(127.0), level(127.0)]
+        );
+    }
+
+    #[test]
+    fn segments_at_the_images_size() {
+        let spec = spec(Color::Rgb, fit(Filter::Bilinear, [2, 2]));
+        let p = Preprocess::new(&spec, &[3, 2, 2]).unwrap();
+        // Two classes; the lower row is canvas below a wide image.
+        let logits = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 9.0, 9.0];
+        let mask = p.segment(&logits, 2, [2, 4]).unwrap();
+        assert_eq!(mask.classes(), [0, 0, 1, 1, 0, 0, 1, 1]);
+        assert!(p.segment(&logits, 3, [2, 4]).is_err());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let none = || spec(Color::Rgb, ImageResize::None);
+        assert!(Preprocess::new(&none(), &[3, 4]).is_err());
+        assert!(Preprocess::new(&none(), &[1, 4, 4]).is_err());
+        assert!(Preprocess::new(&none(), &[3, 0, 4]).is_err());
+        let crop = spec(Color::Rgb, ImageResize::CenterCrop { size: [5, 4] });
+        assert!(Preprocess::new(&crop, &[3, 4, 4]).is_err());
+        let bicubic = spec(Color::Rgb, fit(Filter::Bicubic, [4, 4]));
+        assert!(Preprocess::new(&bicubic, &[3, 4, 4]).is_err());
+        let nhwc = hushwire_graph::Preprocess { layout: Layout::Nhwc, ..none() };
+        assert!(Preprocess::new(&nhwc, &[3, 4, 4]).is_err());
+    }
+}

@@ -228,7 +228,8 @@ impl Source {
             let mask = decode_mask(&file, &archive.read(&file)?)?;
             let sizes = [(image.height(), image.width()), (mask.height(), mask.width())];
             if sizes[0] != sizes[1] {
-                let what = format!("the mask's size {:?} is not the image's {:?}", sizes[1], sizes[0]);
+                let what =
+                    format!("the mask's size {:?} is not the image's {:?}", sizes[1], sizes[0]);
                 return Err(DataError::decode(&file, what));
             }
             Ok(Sample { image, label: Label::Mask(mask), name })
@@ -250,7 +251,8 @@ fn read_labels(path: &Path) -> Result<Vec<(String, u32)>, DataError> {
                 Some((name, class.trim().parse().ok().filter(|&class| class < 1000)?))
             });
             labels.push(parsed.ok_or_else(|| {
-                let what = format!("'{}': expected NAME, CLASS with a class of 0..=999", line.trim());
+                let what =
+                    format!("'{}': expected NAME, CLASS with a class of 0..=999", line.trim());
                 DataError::format(path, offset, what)
             })?);
         }

@@ -22,10 +22,12 @@ impl IdxPair {
     pub(crate) fn open(images: &Path, labels: &Path) -> Result<Self, DataError> {
         let (mut images, mut labels) = (Packed::open(images)?, Packed::open(labels)?);
         let count = header(&mut images, IMAGES)?;
-        let mut side = || match images.be_u32("the header")? {
-            n @ 1..=MAX_SIDE => Ok(n as usize),
-            n => Err(images.error(format!("images of {n} pixels on a side: expected 1..={MAX_SIDE}"))),
-        };
+        let mut side =
+            || match images.be_u32("the header")? {
+                n @ 1..=MAX_SIDE => Ok(n as usize),
+                n => Err(images
+                    .error(format!("images of {n} pixels on a side: expected 1..={MAX_SIDE}"))),
+            };
         let size = [side()?, side()?];
         let labelled = header(&mut labels, LABELS)?;
         if labelled != count {

@@ -25,7 +25,8 @@ impl Packed {
     }
 
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(DataError::io(path))?);
+        let file =
+            BufReader::with_capacity(1 << 16, File::open(path).map_err(DataError::io(path))?);
         let reader: Box<dyn Read + Send> = match path.extension().and_then(|e| e.to_str()) {
             Some("gz") => Box::new(BufReader::new(MultiGzDecoder::new(file))),
             Some("xz") => {

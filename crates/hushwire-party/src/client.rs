@@ -1,0 +1,345 @@
+//! The client, P0.
+
+mod setup;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hushwire_mpc::{ClientBundle, Comparison, Job, MpcError};
+use hushwire_net::{Link, Phase, SessionId, SharedKey, Traffic};
+
+use crate::hooks::Stage;
+use crate::report::{Links, cpu_seconds, traffic_since};
+use crate::store::{Entry, State, now};
+use crate::width::Asking;
+use crate::wire::{Ready, Report, Request, farewell, hear, say};
+use crate::{
+    BundleId, ClientConfig, Hooks, Network, Outcome, PartiesReport, PartyError, PartyReport,
+    PhaseReport, Store,
+};
+
+/// A client in a session with a server and a helper.
+pub struct Client {
+    config: ClientConfig,
+    hooks: Hooks,
+    id: SessionId,
+    server: Link,
+    helper: Link,
+    /// The server's fingerprint: who has the other halves of our bundles.
+    owner: String,
+    k02: SharedKey,
+    network: Arc<Network>,
+    asking: Arc<dyn Asking>,
+    /// Names the weights.
+    weights: [u8; 16],
+    max_batch: u32,
+    /// Opened when stored bundles are first asked for.
+    store: Option<Store>,
+    /// Bundles made so far.
+    bundles: u64,
+    meters: Meters,
+    /// Whether an error ended the session.
+    over: bool,
+}
+
+/// Counters at the last report.
+struct Meters {
+    server: Traffic,
+    helper: Traffic,
+    cpu: f64,
+    setup_seconds: f64,
+}
+
+/// Bundles that were stored, and what they took.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Prepared {
+    /// Their names.
+    pub ids: Vec<BundleId>,
+    /// Since the session began, or since the report before.
+    pub setup: PhaseReport,
+    /// All of them together.
+    pub offline: PhaseReport,
+    /// What the processes used.
+    pub parties: PartiesReport,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?})", self.network)
+    }
+}
+
+impl Client {
+    /// Connects to server and helper and agrees with them on the network.
+    ///
+    /// # Errors
+    /// A configuration or identity that cannot be used; a party that cannot be reached, is not
+    /// trusted or refuses; [`PartyError::Mismatch`] if the server shows client and helper different
+    /// networks, [`PartyError::OtherNetwork`] if it is not the one configured.
+    pub fn connect(config: ClientConfig) -> Result<Client, PartyError> {
+        Client::connect_with(config, Hooks::default())
+    }
+
+    /// The network that is served: its graph with metadata, its plan, its hash.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Samples of a request at most.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch as usize
+    }
+
+    /// One inference with fresh preprocessing. `input` holds one or more samples, one after the
+    /// other, as the network takes them.
+    ///
+    /// # Errors
+    /// An input that is not a whole number of samples or too many of them, which the client survives;
+    /// any other error ends the session.
+    pub fn infer(&mut self, input: &[f32]) -> Result<Outcome, PartyError> {
+        let batch = self.batch_of(input)?;
+        let comparison = self.config.comparison;
+        self.guarded(|client| client.infer_fresh(input, batch, comparison))
+    }
+
+    /// Prepares `count` inferences of `batch` samples each and stores them, here and at the server.
+    ///
+    /// # Errors
+    /// A batch that is not admitted, which the client survives; any other error ends the session.
+    /// Bundles that were complete before the error stay stored.
+    pub fn prepare(&mut self, batch: usize, count: usize) -> Result<Prepared, PartyError> {
+        let batch = self.admit(batch)?;
+        let count = u32::try_from(count)
+            .map_err(|_| PartyError::Limit(format!("{count} bundles are too many")))?;
+        self.open_store()?;
+        self.guarded(|client| client.prepare_stored(batch, count))
+    }
+
+    /// The stored bundles that fit this session's server, network and weights, oldest first, with
+    /// their batch sizes.
+    ///
+    /// # Errors
+    /// A state directory that cannot be used.
+    pub fn stored(&mut self) -> Result<Vec<(BundleId, usize)>, PartyError> {
+        let ready = self.open_store()?.ready()?;
+        let fits = |(id, entry): (BundleId, Entry)| {
+            self.check(&id, &entry).ok().map(|()| (id, entry.batch as usize))
+        };
+        Ok(ready.into_iter().filter_map(fits).collect())
+    }
+
+    /// One inference with stored preprocessing, which is used up whatever happens.
+    ///
+    /// # Errors
+    /// A bundle that is unknown, spent or does not fit, or an input of another length than the
+    /// bundle's batch: the client survives these and the bundle is not touched. Any other error ends
+    /// the session, and the bundle is gone.
+    pub fn infer_stored(&mut self, id: &BundleId, input: &[f32]) -> Result<Outcome, PartyError> {
+        let batch = self.batch_of(input)?;
+        if self.over {
+            return Err(PartyError::Over);
+        }
+        self.open_store()?;
+        let store = self.store.as_ref().ok_or(PartyError::Over)?;
+        let (entry, bytes) = store.take(id, &self.owner, |entry: &Entry| {
+            self.check(id, entry)?;
+            if entry.batch != batch {
+                let reason = format!("it is for {} samples, not {batch}", entry.batch);
+                return Err(PartyError::Bundle { id: *id, reason });
+            }
+            Ok(())
+        })?;
+        self.guarded(|client| {
+            client.hooks.reach(Stage::Taken)?;
+            let bundle = ClientBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
+            drop(bytes);
+            let job = client.job(batch, entry.comparison);
+            say(&client.server, &Request::Stored { bundle: *id })?;
+            let Ready = hear(&client.server)?;
+            let (logits, seconds) = client.online(&job, bundle, input)?;
+            client.outcome(logits, None, seconds)
+        })
+    }
+
+    /// Ends the session in good order.
+    ///
+    /// # Errors
+    /// A connection that was lost.
+    pub fn close(self) -> Result<(), PartyError> {
+        if self.over {
+            return Ok(());
+        }
+        self.server.close()?;
+        Ok(self.helper.close()?)
+    }
+
+    fn job(&self, batch: u32, comparison: Comparison) -> Job {
+        Job::new(Arc::clone(self.network.program()), batch as usize, comparison)
+    }
+
+    fn batch_of(&self, input: &[f32]) -> Result<u32, PartyError> {
+        let len = self.network.program().input_len();
+        if input.is_empty() || !input.len().is_multiple_of(len) {
+            let (got, batch) = (input.len(), (input.len() / len).max(1));
+            return Err(PartyError::Mpc(MpcError::Input { got, batch, len }));
+        }
+        self.admit(input.len() / len)
+    }
+
+    fn admit(&self, batch: usize) -> Result<u32, PartyError> {
+        let most = self.max_batch;
+        let fits = u32::try_from(batch).ok().filter(|batch| (1..=most).contains(batch));
+        fits.ok_or_else(|| {
+            PartyError::Limit(format!("a batch of {batch}; the server takes 1 to {most} samples"))
+        })
+    }
+
+    /// Whether a stored bundle can be used in this session.
+    fn check(&self, id: &BundleId, entry: &Entry) -> Result<(), PartyError> {
+        let reason = if entry.owner != self.owner {
+            "it was made with another server"
+        } else if entry.network != self.network.hash() {
+            "it was made for another network"
+        } else if entry.weights != self.weights {
+            "the model has new weights"
+        } else {
+            return Ok(());
+        };
+        Err(PartyError::Bundle { id: *id, reason: reason.to_owned() })
+    }
+
+    fn open_store(&mut self) -> Result<&Store, PartyError> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => {
+                let dir = self.config.state.join("bundles");
+                Store::open(&dir, Arc::clone(&self.hooks.storage))?
+            }
+        };
+        Ok(self.store.insert(store))
+    }
+
+    /// Runs a request; an error ends the session, and the peers are told.
+    fn guarded<T>(
+        &mut self,
+        request: impl FnOnce(&mut Client) -> Result<T, PartyError>,
+    ) -> Result<T, PartyError> {
+        if self.over {
+            return Err(PartyError::Over);
+        }
+        let outcome = request(self).map_err(|error| self.better(error));
+        self.over = outcome.is_err();
+        farewell(outcome, &[&self.server, &self.helper])
+    }
+
+    /// When the session breaks, the server may have said why before.
+    fn better(&self, error: PartyError) -> PartyError {
+        let broken = matches!(error, PartyError::Net { .. } | PartyError::GaveUp { .. });
+        match broken.then(|| hear::<Ready>(&self.server)) {
+            Some(Err(refused @ PartyError::Refused { .. })) => refused,
+            _ => error,
+        }
+    }
+
+    fn request(&self, request: &Request) -> Result<(), PartyError> {
+        say(&self.server, request)?;
+        say(&self.helper, request)
+    }
+
+    fn infer_fresh(
+        &mut self,
+        input: &[f32],
+        batch: u32,
+        comparison: Comparison,
+    ) -> Result<Outcome, PartyError> {
+        let start = Instant::now();
+        let job = self.job(batch, comparison);
+        self.request(&Request::Fresh { batch, comparison })?;
+        let (_, bundle) = self.offline(&job)?;
+        let Ready = hear(&self.server)?;
+        let offline = start.elapsed().as_secs_f64();
+        let (logits, online) = self.online(&job, bundle, input)?;
+        self.outcome(logits, Some(offline), online)
+    }
+
+    fn prepare_stored(&mut self, batch: u32, count: u32) -> Result<Prepared, PartyError> {
+        let start = Instant::now();
+        let comparison = self.config.comparison;
+        let job = self.job(batch, comparison);
+        self.request(&Request::Prepare { batch, comparison, count })?;
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let (id, bundle) = self.offline(&job)?;
+            let entry = Entry {
+                owner: self.owner.clone(),
+                network: self.network.hash(),
+                weights: self.weights,
+                batch,
+                comparison,
+                created: now(),
+                state: State::Ready,
+            };
+            self.open_store()?.add(&id, &entry, &bundle.to_bytes())?;
+            ids.push(id);
+        }
+        let Ready = hear(&self.server)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let outcome = self.outcome(Vec::new(), Some(seconds), 0.0)?;
+        let Outcome { setup, offline, parties, .. } = outcome;
+        Ok(Prepared { ids, setup, offline, parties })
+    }
+
+    fn offline(&mut self, job: &Job) -> Result<(BundleId, ClientBundle), PartyError> {
+        self.hooks.reach(Stage::Offline)?;
+        let id = BundleId::new(&self.id, self.bundles);
+        self.bundles += 1;
+        let bundle = self.asking.prepare(job, &id.key(&self.k02), &self.helper, &self.server);
+        Ok((id, bundle.map_err(|e| PartyError::in_program(e, &job.program))?))
+    }
+
+    fn online(
+        &self,
+        job: &Job,
+        bundle: ClientBundle,
+        input: &[f32],
+    ) -> Result<(Vec<f32>, f64), PartyError> {
+        self.hooks.reach(Stage::Online)?;
+        let start = Instant::now();
+        let logits = self.asking.infer(job, bundle, input, &self.server);
+        let logits = logits.map_err(|e| PartyError::in_program(e, &job.program))?;
+        Ok((logits, start.elapsed().as_secs_f64()))
+    }
+
+    /// Collects the closing reports. Without an offline phase the helper had no part.
+    fn outcome(
+        &mut self,
+        logits: Vec<f32>,
+        offline: Option<f64>,
+        online: f64,
+    ) -> Result<Outcome, PartyError> {
+        let server: Report = hear(&self.server)?;
+        let helper = match offline {
+            Some(_) => Some(hear::<Report>(&self.helper)?.party),
+            None => None,
+        };
+        let meters = &mut self.meters;
+        let links = Links {
+            server: traffic_since(&mut meters.server, self.server.meter().snapshot()),
+            helper: traffic_since(&mut meters.helper, self.helper.meter().snapshot()),
+            between: server.helper_link.unwrap_or_default(),
+        };
+        let program = self.network.program();
+        let setup_seconds = std::mem::take(&mut meters.setup_seconds);
+        Ok(Outcome {
+            logits,
+            setup: links.phase(Phase::Setup, setup_seconds, program),
+            offline: links.phase(Phase::Offline, offline.unwrap_or_default(), program),
+            online: links.phase(Phase::Online, online, program),
+            parties: PartiesReport {
+                client: PartyReport::since(&mut meters.cpu),
+                server: server.party,
+                helper,
+            },
+        })
+    }
+}

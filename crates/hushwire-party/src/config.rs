@@ -1,0 +1,362 @@
+//! The parties' configuration: TOML files, or the same values from code.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hushwire_mpc::Comparison;
+use hushwire_net::{Emulation, Identity, LinkOptions, PeerCertificate, TlsOptions};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text does not parse, lacks a field or has one too many; TOML's own message says where.
+    #[error("the configuration {} does not parse: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: Box<toml::de::Error>,
+    },
+    /// A field has a value that does not work.
+    #[error("configuration field `{field}`: {reason}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what would work.
+        reason: String,
+    },
+}
+
+/// A party to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Host and port.
+    pub address: String,
+    /// Its certificate, a PEM file.
+    pub certificate: PathBuf,
+}
+
+/// A slower line to emulate, for measurements on one machine; set it at every party.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineConfig {
+    /// Round-trip time in milliseconds.
+    pub rtt_ms: f64,
+    /// Bandwidth of each direction in 10^6 bits per second; unlimited if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mbit: Option<f64>,
+}
+
+/// `server.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port to listen at; port 0 lets the system choose.
+    pub listen: String,
+    /// Own key and certificate, see [`identity_files`].
+    pub identity: PathBuf,
+    /// Certificates of the clients to be served.
+    pub clients: Vec<PathBuf>,
+    /// The network, an ONNX file.
+    pub model: PathBuf,
+    /// The calibrated plan.
+    pub plan: PathBuf,
+    /// Directory for the model's key and stored preprocessing; made if needed.
+    pub state: PathBuf,
+    /// How long to wait for a peer without progress.
+    #[serde(default = "defaults::timeout")]
+    pub timeout_seconds: u64,
+    /// Sessions at once; more are declined.
+    #[serde(default = "defaults::sessions")]
+    pub max_sessions: usize,
+    /// Samples of a request at most.
+    #[serde(default = "defaults::batch")]
+    pub max_batch: u32,
+    /// Bundles that a client may have in store.
+    #[serde(default = "defaults::stored")]
+    pub max_stored: u32,
+    /// Age at which the model's key is replaced; the masked weights are then uploaded again.
+    #[serde(default = "defaults::renewal")]
+    pub key_renewal_days: u64,
+    /// The helper.
+    pub helper: PeerConfig,
+    /// A line to emulate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LineConfig>,
+}
+
+/// `helper.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HelperConfig {
+    /// Address and port to listen at; port 0 lets the system choose.
+    pub listen: String,
+    /// Own key and certificate, see [`identity_files`].
+    pub identity: PathBuf,
+    /// Certificates of the servers to be helped.
+    pub servers: Vec<PathBuf>,
+    /// Certificates of the clients to be helped.
+    pub clients: Vec<PathBuf>,
+    /// Directory for masked weights; made if needed.
+    pub state: PathBuf,
+    /// How long to wait for a peer without progress.
+    #[serde(default = "defaults::timeout")]
+    pub timeout_seconds: u64,
+    /// Sessions at once; more are declined.
+    #[serde(default = "defaults::sessions")]
+    pub max_sessions: usize,
+    /// Samples of a request at most.
+    #[serde(default = "defaults::batch")]
+    pub max_batch: u32,
+    /// Masked weights that are kept, on disk and in memory, in 2^20 bytes each.
+    #[serde(default = "defaults::cache")]
+    pub cache_mib: u64,
+    /// A line to emulate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LineConfig>,
+}
+
+/// `client.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Own key and certificate, see [`identity_files`].
+    pub identity: PathBuf,
+    /// Directory for stored preprocessing; made when first needed.
+    pub state: PathBuf,
+    /// How long to wait for a peer without progress.
+    #[serde(default = "defaults::timeout")]
+    pub timeout_seconds: u64,
+    /// Hash of the network that must be served; any will do if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// How signs are compared: "digits" sends least, "dcf" takes fewest round trips.
+    #[serde(default = "defaults::comparison")]
+    pub comparison: Comparison,
+    /// The server.
+    pub server: PeerConfig,
+    /// The helper.
+    pub helper: PeerConfig,
+    /// A line to emulate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LineConfig>,
+}
+
+mod defaults {
+    use hushwire_mpc::Comparison;
+
+    pub(super) fn timeout() -> u64 {
+        30
+    }
+    pub(super) fn sessions() -> usize {
+        16
+    }
+    pub(super) fn batch() -> u32 {
+        256
+    }
+    pub(super) fn stored() -> u32 {
+        1000
+    }
+    pub(super) fn renewal() -> u64 {
+        30
+    }
+    pub(super) fn cache() -> u64 {
+        4096
+    }
+    pub(super) fn comparison() -> Comparison {
+        Comparison::Digits
+    }
+}
+
+/// The key file and the certificate file that a configuration's `identity` stands for: `key.pem`
+/// and `cert.pem` in it if it is a directory, otherwise itself with `.key.pem` and `.cert.pem`
+/// appended.
+pub fn identity_files(identity: &Path) -> (PathBuf, PathBuf) {
+    if identity.is_dir() {
+        return (identity.join("key.pem"), identity.join("cert.pem"));
+    }
+    let with = |ending: &str| {
+        let mut path = identity.as_os_str().to_owned();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    (with(".key.pem"), with(".cert.pem"))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|e| ConfigError::Syntax { path: path.to_owned(), source: Box::new(e) })
+}
+
+/// Makes relative paths relative to the file they stand in.
+fn rebase<'a>(file: &Path, paths: impl IntoIterator<Item = &'a mut PathBuf>) {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    for path in paths {
+        *path = folder.join(&*path);
+    }
+}
+
+fn field(field: &'static str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Field { field, reason: reason.into() }
+}
+
+fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
+    if value == 0 { Err(field(name, "0 is too little; give at least 1")) } else { Ok(()) }
+}
+
+impl ServerConfig {
+    /// Reads a file; relative paths in it are relative to it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names file and field.
+    pub fn load(path: &Path) -> Result<ServerConfig, ConfigError> {
+        let mut config: ServerConfig = read(path)?;
+        let ServerConfig { identity, clients, model, plan, state, helper, .. } = &mut config;
+        let single = [identity, model, plan, state, &mut helper.certificate];
+        rebase(path, single.into_iter().chain(clients));
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        positive("max_sessions", self.max_sessions as u64)?;
+        positive("max_batch", self.max_batch.into())?;
+        positive("key_renewal_days", self.key_renewal_days)?;
+        if self.clients.is_empty() {
+            return Err(field("clients", "nobody may connect; list a client's certificate"));
+        }
+        check_line(self.link)
+    }
+
+    pub(crate) fn tls(&self) -> TlsOptions {
+        tls(self.timeout_seconds, self.link, self.max_sessions)
+    }
+}
+
+impl HelperConfig {
+    /// Reads a file; relative paths in it are relative to it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names file and field.
+    pub fn load(path: &Path) -> Result<HelperConfig, ConfigError> {
+        let mut config: HelperConfig = read(path)?;
+        let HelperConfig { identity, servers, clients, state, .. } = &mut config;
+        rebase(path, [identity, state].into_iter().chain(servers).chain(clients));
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        positive("max_sessions", self.max_sessions as u64)?;
+        positive("max_batch", self.max_batch.into())?;
+        positive("cache_mib", self.cache_mib)?;
+        if self.servers.is_empty() {
+            return Err(field("servers", "nobody to help; list a server's certificate"));
+        }
+        if self.clients.is_empty() {
+            return Err(field("clients", "nobody to help; list a client's certificate"));
+        }
+        check_line(self.link)
+    }
+
+    pub(crate) fn tls(&self) -> TlsOptions {
+        tls(self.timeout_seconds, self.link, 2 * self.max_sessions)
+    }
+}
+
+impl ClientConfig {
+    /// Reads a file; relative paths in it are relative to it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names file and field.
+    pub fn load(path: &Path) -> Result<ClientConfig, ConfigError> {
+        let mut config: ClientConfig = read(path)?;
+        let ClientConfig { identity, state, server, helper, .. } = &mut config;
+        rebase(path, [identity, state, &mut server.certificate, &mut helper.certificate]);
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        self.pin()?;
+        check_line(self.link)
+    }
+
+    /// The network that must be served.
+    pub(crate) fn pin(&self) -> Result<Option<crate::Hash>, ConfigError> {
+        let parsed = self.network.as_ref().map(|text| text.parse());
+        parsed.transpose().map_err(|reason: String| field("network", reason))
+    }
+
+    pub(crate) fn tls(&self) -> TlsOptions {
+        tls(self.timeout_seconds, self.link, 1)
+    }
+}
+
+fn check_line(line: Option<LineConfig>) -> Result<(), ConfigError> {
+    let Some(LineConfig { rtt_ms, mbit }) = line else { return Ok(()) };
+    if !(0.0..=60_000.0).contains(&rtt_ms) {
+        return Err(field("link.rtt_ms", format!("{rtt_ms} ms; 0 to 60000 are possible")));
+    }
+    if mbit.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
+        return Err(field("link.mbit", "must be positive; leave it out for no limit"));
+    }
+    Ok(())
+}
+
+fn tls(timeout_seconds: u64, line: Option<LineConfig>, sessions: usize) -> TlsOptions {
+    let timeout = Duration::from_secs(timeout_seconds);
+    let emulation = line.map(|line| Emulation {
+        rtt: Duration::from_secs_f64(line.rtt_ms / 1e3),
+        mbit_per_s: line.mbit,
+    });
+    let defaults = TlsOptions::default();
+    TlsOptions {
+        link: LinkOptions { timeout, emulation, ..LinkOptions::default() },
+        // A party that waits for us while we wait for another must hear of it in time.
+        connect_timeout: timeout / 2,
+        handshake_timeout: timeout.min(defaults.handshake_timeout),
+        max_handshakes: defaults.max_handshakes.max(2 * sessions),
+    }
+}
+
+/// Loads the own key and certificate.
+pub(crate) fn load_identity(identity: &Path) -> Result<Identity, crate::PartyError> {
+    let (key, certificate) = identity_files(identity);
+    Ok(Identity::load(&key, &certificate)?)
+}
+
+/// Loads the certificates of a field.
+pub(crate) fn load_certificates(
+    name: &'static str,
+    paths: &[PathBuf],
+) -> Result<Vec<PeerCertificate>, ConfigError> {
+    let load = |path: &PathBuf| load_certificate(name, path);
+    paths.iter().map(load).collect()
+}
+
+/// Loads the certificate of a field.
+pub(crate) fn load_certificate(
+    name: &'static str,
+    path: &Path,
+) -> Result<PeerCertificate, ConfigError> {
+    PeerCertificate::load(path).map_err(|e| field(name, format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,230 @@
+//! One session of the server.
+
+use std::thread;
+
+use hushwire_mpc::{Job, ServerBundle, server};
+use hushwire_net::{Incoming, Link, Role, SessionId, SharedKey, Traffic, agree, connect};
+
+use super::{Epoch, Shared};
+use crate::description::PROTOCOL;
+use crate::hooks::Stage;
+use crate::report::{cpu_seconds, traffic_since};
+use crate::store::{Entry, State, now};
+use crate::wire::{
+    Announce, Description, Grant, Hello, ModelKey, Need, Ready, Report, Request, Verdict, Welcome,
+    farewell, hear, say, say_upload,
+};
+use crate::{BundleId, PartyError, PartyReport};
+
+/// Serves a client until it leaves.
+pub(super) fn run(shared: &Shared, incoming: Incoming) -> Result<(), PartyError> {
+    let id = incoming.session();
+    let owner = incoming.certificate().fingerprint().to_string();
+    let epoch = shared.epoch()?;
+    // The helper is called while the client is being greeted.
+    let (client, helper) = thread::scope(|scope| {
+        let calling = scope.spawn(|| call_helper(shared, &epoch, id));
+        let client = incoming.accept().map_err(PartyError::from).and_then(|client| {
+            farewell(greet(shared, &epoch, &client), &[&client]).map(|()| client)
+        });
+        let called = calling.join().map_err(|_| PartyError::Panic("calling the helper".into()));
+        (client, called.and_then(|called| called))
+    });
+    let client = client?;
+    let (helper, k12) = farewell(helper, &[&client])?;
+    let mut session = Session {
+        shared,
+        id,
+        owner,
+        epoch: &epoch,
+        client: &client,
+        helper: &helper,
+        k12,
+        bundles: 0,
+        traffic: Traffic::default(),
+        cpu: cpu_seconds(),
+    };
+    let outcome = session.run();
+    farewell(outcome, &[&client, &helper])?;
+    // Whoever has left before need not be told.
+    let _ = (client.close(), helper.close());
+    Ok(())
+}
+
+fn call_helper(
+    shared: &Shared,
+    epoch: &Epoch,
+    session: SessionId,
+) -> Result<(Link, SharedKey), PartyError> {
+    let peer = (Role::Helper, &shared.helper);
+    let address = shared.config.helper.address.as_str();
+    let link = connect(address, Role::Server, &shared.identity, peer, session, &shared.tls)?;
+    let network = shared.network.hash();
+    let k12 = agree(&link, Role::Server, &session)?;
+    say(&link, &Announce { protocol: PROTOCOL, network, upload: epoch.upload })?;
+    Ok((link, k12))
+}
+
+fn greet(shared: &Shared, epoch: &Epoch, client: &Link) -> Result<(), PartyError> {
+    let hello: Hello = hear(client)?;
+    if hello.protocol != PROTOCOL {
+        let (peer, got, expected) = (Role::Client, hello.protocol, PROTOCOL);
+        return Err(PartyError::Version { peer, got, expected });
+    }
+    let shown = shared.hooks.shown(&shared.network);
+    let network = shown.hash();
+    say(
+        client,
+        &Welcome {
+            network,
+            description: (hello.known != Some(network)).then(|| shown.bytes().to_vec()),
+            weights: epoch.file.weights,
+            max_batch: shared.config.max_batch,
+            max_stored: shared.config.max_stored,
+        },
+    )
+}
+
+struct Session<'a> {
+    shared: &'a Shared,
+    id: SessionId,
+    owner: String,
+    epoch: &'a Epoch,
+    client: &'a Link,
+    helper: &'a Link,
+    k12: SharedKey,
+    /// Bundles made so far.
+    bundles: u64,
+    /// What the link to the helper had carried at the last report.
+    traffic: Traffic,
+    cpu: f64,
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> Result<(), PartyError> {
+        self.shared.hooks.reach(Stage::Setup)?;
+        self.agree_on_network()?;
+        loop {
+            let request: Request = match hear(self.client) {
+                Ok(request) => request,
+                Err(error) if error.is_goodbye() => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.serve(request)?;
+            tracing::info!(session = hex::encode(self.id), ?request, "served");
+        }
+    }
+
+    fn agree_on_network(&self) -> Result<(), PartyError> {
+        let need: Need = hear(self.helper)?;
+        if need.description {
+            say(self.helper, &Description(self.shared.network.bytes().to_vec()))?;
+        }
+        let verdict: Verdict = hear(self.helper)?;
+        let own = self.shared.network.hash();
+        if [verdict.client, verdict.server, verdict.helper].iter().any(|hash| *hash != own) {
+            return Err(PartyError::mismatch(&verdict));
+        }
+        if verdict.upload {
+            let upload = self.shared.serving.upload(&self.epoch.file.key());
+            say_upload(self.helper, &upload)?;
+        }
+        say(self.client, &ModelKey(self.epoch.file.bytes()))
+    }
+
+    fn serve(&mut self, request: Request) -> Result<(), PartyError> {
+        match request {
+            Request::Fresh { batch, comparison } => {
+                let job = self.job(batch, comparison)?;
+                say(self.helper, &Grant(request))?;
+                let bundle = self.prepare(&job)?.1;
+                say(self.client, &Ready)?;
+                self.infer(&job, bundle)?;
+            }
+            Request::Prepare { batch, comparison, count } => {
+                let job = self.job(batch, comparison)?;
+                self.check_room(count)?;
+                say(self.helper, &Grant(request))?;
+                for _ in 0..count {
+                    let (id, bundle) = self.prepare(&job)?;
+                    let entry = self.entry(&job);
+                    self.shared.store.add(&id, &entry, &bundle.to_bytes())?;
+                }
+                say(self.client, &Ready)?;
+            }
+            Request::Stored { bundle } => {
+                let (job, bundle) = self.take(&bundle)?;
+                self.shared.hooks.reach(Stage::Taken)?;
+                say(self.client, &Ready)?;
+                self.infer(&job, bundle)?;
+            }
+        }
+        let between = traffic_since(&mut self.traffic, self.helper.meter().snapshot());
+        let party = PartyReport::since(&mut self.cpu);
+        say(self.client, &Report { party, helper_link: Some(between) })
+    }
+
+    fn job(&self, batch: u32, comparison: hushwire_mpc::Comparison) -> Result<Job, PartyError> {
+        let most = self.shared.config.max_batch;
+        if !(1..=most).contains(&batch) {
+            let text = format!("a batch of {batch}; the server takes 1 to {most} samples");
+            return Err(PartyError::Limit(text));
+        }
+        Ok(Job::new(self.shared.network.program().clone(), batch as usize, comparison))
+    }
+
+    fn check_room(&self, count: u32) -> Result<(), PartyError> {
+        let stored = self.shared.store.ready()?;
+        let own = stored.iter().filter(|(_, entry)| entry.owner == self.owner).count() as u64;
+        let most = u64::from(self.shared.config.max_stored);
+        if own + u64::from(count) > most {
+            let text = format!("{count} more bundles; {own} of at most {most} are in store");
+            return Err(PartyError::Limit(text));
+        }
+        Ok(())
+    }
+
+    fn entry(&self, job: &Job) -> Entry {
+        Entry {
+            owner: self.owner.clone(),
+            network: self.shared.network.hash(),
+            weights: self.epoch.file.weights,
+            batch: job.batch as u32,
+            comparison: job.comparison,
+            created: now(),
+            state: State::Ready,
+        }
+    }
+
+    fn prepare(&mut self, job: &Job) -> Result<(BundleId, ServerBundle), PartyError> {
+        self.shared.hooks.reach(Stage::Offline)?;
+        let id = BundleId::new(&self.id, self.bundles);
+        self.bundles += 1;
+        let bundle = server::prepare(job, &id.key(&self.k12), self.helper, self.client)
+            .map_err(|e| PartyError::in_program(e, &job.program))?;
+        Ok((id, bundle))
+    }
+
+    fn infer(&self, job: &Job, bundle: ServerBundle) -> Result<(), PartyError> {
+        self.shared.hooks.reach(Stage::Online)?;
+        let done = self.shared.serving.infer(job, bundle, self.client);
+        done.map_err(|e| PartyError::in_program(e, &job.program))
+    }
+
+    fn take(&self, id: &BundleId) -> Result<(Job, ServerBundle), PartyError> {
+        let unfit = |reason: &str| PartyError::Bundle { id: *id, reason: reason.to_owned() };
+        let (entry, bytes) = self.shared.store.take(id, &self.owner, |entry: &Entry| {
+            if entry.network != self.shared.network.hash() {
+                return Err(unfit("it was made for another network"));
+            }
+            if entry.weights != self.epoch.file.weights {
+                return Err(unfit("the model has new weights"));
+            }
+            Ok(())
+        })?;
+        let program = self.shared.network.program();
+        let job = Job::new(program.clone(), entry.batch as usize, entry.comparison);
+        let bundle = ServerBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
+        Ok((job, bundle))
+    }
+}

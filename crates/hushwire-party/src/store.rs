@@ -1,0 +1,345 @@
+//! Stored preprocessing: a file for each bundle, and a ledger that sees to it that each is used at
+//! most once.
+//!
+//! The ledger is transactional and durable. A bundle's file is complete on disk before the ledger
+//! says [`State::Ready`]; [`Store::take`] makes [`State::Spent`] durable before it reads the file.
+//! There is no way back from there: whatever crashes when, a bundle is handed out once or never.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hushwire_mpc::Comparison;
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::files::{Storage, private_dir, private_file, sync_parent, write_whole};
+use crate::{BundleId, Hash};
+
+const LEDGER: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("bundles");
+
+/// Ending of bundle files.
+const BUNDLE: &str = "bundle";
+
+/// What the ledger knows of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Fingerprint of the certificate of the party that has the other half.
+    pub owner: String,
+    /// The network it was made for.
+    pub network: Hash,
+    /// The weights it was made for.
+    pub weights: [u8; 16],
+    /// Samples it is good for.
+    pub batch: u32,
+    /// How it compares.
+    pub comparison: Comparison,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+    /// Whether it can still be used.
+    pub state: State,
+}
+
+/// Whether a bundle can still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// It can, once.
+    Ready,
+    /// It was handed out. For good.
+    Spent,
+}
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has this directory.
+    #[error(
+        "the state directory {} is in use by another process; give each its own, or stop the other",
+        dir.display()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk is full: {} needs {needed} bytes; make room, or prepare fewer bundles",
+        path.display()
+    )]
+    Full {
+        /// The file that did not fit.
+        path: PathBuf,
+        /// Its length.
+        needed: u64,
+    },
+    /// A file or directory cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The ledger failed.
+    #[error(
+        "the ledger in {} failed: {reason}; if it is damaged, delete the whole directory: the \
+         bundles in it are lost, nothing else",
+        dir.display()
+    )]
+    Ledger {
+        /// The directory.
+        dir: PathBuf,
+        /// What the database said.
+        reason: String,
+    },
+    /// There is no such bundle.
+    #[error("there is no bundle {id} here")]
+    Unknown {
+        /// The name asked for.
+        id: BundleId,
+    },
+    /// The bundle belongs to someone else.
+    #[error("bundle {id} was made with another peer")]
+    NotOwner {
+        /// The name asked for.
+        id: BundleId,
+    },
+    /// The bundle was used before.
+    #[error("bundle {id} has been used; each can be used once, prepare new ones")]
+    Spent {
+        /// The name asked for.
+        id: BundleId,
+    },
+    /// A bundle of this name exists.
+    #[error("there is a bundle {id} already")]
+    Duplicate {
+        /// The name.
+        id: BundleId,
+    },
+}
+
+/// A directory of bundles. One process at a time has it.
+pub struct Store {
+    dir: PathBuf,
+    ledger: Database,
+    storage: Arc<dyn Storage>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.dir.display())
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, making it if needed, and clears away what a crash left: files that
+    /// the ledger does not call ready, and entries whose files are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process has it; [`StoreError::Io`], [`StoreError::Ledger`].
+    pub fn open(dir: &Path, storage: Arc<dyn Storage>) -> Result<Store, StoreError> {
+        let io = |source| StoreError::Io { path: dir.to_owned(), source };
+        private_dir(dir).map_err(io)?;
+        let path = dir.join("ledger.redb");
+        let file = private_file().create(true).truncate(false).open(&path).map_err(io)?;
+        let ledger = Database::builder().create_file(file).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { dir: dir.to_owned() },
+            other => StoreError::Ledger { dir: dir.to_owned(), reason: other.to_string() },
+        })?;
+        let store = Store { dir: dir.to_owned(), ledger, storage };
+        store.recover()?;
+        Ok(store)
+    }
+
+    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
+        StoreError::Ledger { dir: self.dir.clone(), reason: error.into().to_string() }
+    }
+
+    fn path(&self, id: &BundleId) -> PathBuf {
+        self.dir.join(format!("{id}.{BUNDLE}"))
+    }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        let io = |source| StoreError::Io { path: self.dir.clone(), source };
+        let mut ready: HashSet<BundleId> = HashSet::new();
+        {
+            let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+            {
+                let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+                let mut gone = Vec::new();
+                for row in table.iter().map_err(|e| self.failed(e))? {
+                    let (id, value) = row.map_err(|e| self.failed(e))?;
+                    let id = BundleId(*id.value());
+                    let entry = self.decode(value.value())?;
+                    match entry.state {
+                        State::Ready if self.path(&id).exists() => drop(ready.insert(id)),
+                        State::Ready => gone.push((id, entry)),
+                        State::Spent => {}
+                    }
+                }
+                for (id, entry) in gone {
+                    tracing::warn!(bundle = %id, "the file of a stored bundle is gone");
+                    let bytes = encode(&Entry { state: State::Spent, ..entry });
+                    table.insert(&id.0, bytes.as_slice()).map_err(|e| self.failed(e))?;
+                }
+            }
+            txn.commit().map_err(|e| self.failed(e))?;
+        }
+        for file in fs::read_dir(&self.dir).map_err(io)? {
+            let path = file.map_err(io)?.path();
+            let ending = path.extension().and_then(|e| e.to_str());
+            let id = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
+            let stale = match (ending, id) {
+                (Some(BUNDLE), Some(id)) => !ready.contains(&id),
+                (Some(crate::files::PARTIAL), _) => true,
+                _ => false,
+            };
+            if stale {
+                tracing::info!(path = %path.display(), "removing what an earlier run left");
+                fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
+        postcard::from_bytes(bytes)
+            .map_err(|e| StoreError::Ledger { dir: self.dir.clone(), reason: e.to_string() })
+    }
+
+    /// The entry of a bundle.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub fn get(&self, id: &BundleId) -> Result<Option<Entry>, StoreError> {
+        let txn = self.ledger.begin_read().map_err(|e| self.failed(e))?;
+        let table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+        let value = table.get(&id.0).map_err(|e| self.failed(e))?;
+        value.map(|value| self.decode(value.value())).transpose()
+    }
+
+    /// The bundles that can be used, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Ledger`].
+    pub fn ready(&self) -> Result<Vec<(BundleId, Entry)>, StoreError> {
+        let txn = self.ledger.begin_read().map_err(|e| self.failed(e))?;
+        let table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+        let mut ready = Vec::new();
+        for row in table.iter().map_err(|e| self.failed(e))? {
+            let (id, value) = row.map_err(|e| self.failed(e))?;
+            let entry = self.decode(value.value())?;
+            if entry.state == State::Ready {
+                ready.push((BundleId(*id.value()), entry));
+            }
+        }
+        ready.sort_by_key(|(_, entry)| entry.created);
+        Ok(ready)
+    }
+
+    /// Keeps a bundle. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if it does not fit: nothing of it is left then.
+    /// [`StoreError::Duplicate`], [`StoreError::Io`], [`StoreError::Ledger`].
+    pub fn add(&self, id: &BundleId, entry: &Entry, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.get(id)?.is_some() {
+            return Err(StoreError::Duplicate { id: *id });
+        }
+        let path = self.path(id);
+        write_whole(self.storage.as_ref(), &path, bytes).map_err(|source| {
+            let full = matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            );
+            let path = path.clone();
+            if full {
+                StoreError::Full { path, needed: bytes.len() as u64 }
+            } else {
+                StoreError::Io { path, source }
+            }
+        })?;
+        let entered = self.enter(id, &Entry { state: State::Ready, ..entry.clone() });
+        if entered.is_err() {
+            // Without an entry the file is worth nothing; the next start removes it otherwise.
+            let _ = fs::remove_file(&path);
+        }
+        entered
+    }
+
+    fn enter(&self, id: &BundleId, entry: &Entry) -> Result<(), StoreError> {
+        let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+        {
+            let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+            if table.get(&id.0).map_err(|e| self.failed(e))?.is_some() {
+                return Err(StoreError::Duplicate { id: *id });
+            }
+            table.insert(&id.0, encode(entry).as_slice()).map_err(|e| self.failed(e))?;
+        }
+        txn.commit().map_err(|e| self.failed(e))
+    }
+
+    /// Hands a bundle out: from here on it is spent, also if nothing comes of it. `fits` sees the
+    /// entry first and may decline; then the bundle stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`], [`StoreError::NotOwner`], [`StoreError::Spent`], what `fits` says,
+    /// [`StoreError::Io`], [`StoreError::Ledger`].
+    pub fn take<E: From<StoreError>>(
+        &self,
+        id: &BundleId,
+        owner: &str,
+        fits: impl FnOnce(&Entry) -> Result<(), E>,
+    ) -> Result<(Entry, Zeroizing<Vec<u8>>), E> {
+        let entry = self.spend(id, owner, fits)?;
+        let path = self.path(id);
+        let io = |source| StoreError::Io { path: path.clone(), source };
+        let bytes = Zeroizing::new(fs::read(&path).map_err(io)?);
+        fs::remove_file(&path).and_then(|()| sync_parent(&path)).map_err(io)?;
+        Ok((entry, bytes))
+    }
+
+    /// Makes it durable that a bundle is spent.
+    fn spend<E: From<StoreError>>(
+        &self,
+        id: &BundleId,
+        owner: &str,
+        fits: impl FnOnce(&Entry) -> Result<(), E>,
+    ) -> Result<Entry, E> {
+        let failed = |e: redb::Error| self.failed(e);
+        let txn = self.ledger.begin_write().map_err(|e| failed(e.into()))?;
+        let entry = {
+            let mut table = txn.open_table(LEDGER).map_err(|e| failed(e.into()))?;
+            let entry = match table.get(&id.0).map_err(|e| failed(e.into()))? {
+                Some(value) => self.decode(value.value())?,
+                None => return Err(StoreError::Unknown { id: *id }.into()),
+            };
+            if entry.owner != owner {
+                return Err(StoreError::NotOwner { id: *id }.into());
+            }
+            if entry.state == State::Spent {
+                return Err(StoreError::Spent { id: *id }.into());
+            }
+            fits(&entry)?;
+            let spent = encode(&Entry { state: State::Spent, ..entry.clone() });
+            table.insert(&id.0, spent.as_slice()).map_err(|e| failed(e.into()))?;
+            entry
+        };
+        txn.commit().map_err(|e| failed(e.into()))?;
+        Ok(entry)
+    }
+}
+
+fn encode(entry: &Entry) -> Vec<u8> {
+    postcard::to_stdvec(entry).unwrap_or_else(|e| unreachable!("plain data serialises: {e}"))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

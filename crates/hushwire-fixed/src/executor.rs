@@ -80,7 +80,13 @@ impl<'a, W: Word> Executor<'a, W> {
             values[i] = match op {
                 Op::Input => encode(program, input),
                 Op::Linear(l) => {
-                    let mut y = apply_linear(l, batch, self.weights.values(i), &values[l.source]);
+                    let mut y = apply_linear(
+                        self.ring,
+                        l,
+                        batch,
+                        self.weights.values(i),
+                        &values[l.source],
+                    );
                     if let Some(bias) = self.weights.bias(i) {
                         add_bias(l, bias, &mut y);
                     }

@@ -2,7 +2,7 @@
 
 use crate::program::{Linear, Op, Program};
 use hushwire_graph::{ParamId, Params};
-use hushwire_ring::{Word, conv2d, gemm};
+use hushwire_ring::{Ring, Word, conv2d_mod, gemm_mod};
 use std::fmt;
 use zeroize::Zeroize;
 
@@ -74,15 +74,22 @@ impl<W: Word> Weights<W> {
     }
 }
 
-/// Applies a linear layer, without bias, to a batch.
-pub fn apply_linear<W: Word>(linear: &Linear, batch: usize, weights: &[W], input: &[W]) -> Vec<W> {
+/// Applies a linear layer, without bias, to a batch, modulo the ring: bits above it are garbage.
+pub fn apply_linear<W: Word>(
+    ring: Ring,
+    linear: &Linear,
+    batch: usize,
+    weights: &[W],
+    input: &[W],
+) -> Vec<W> {
     let shape = &linear.shape;
     let mut out = vec![W::ZERO; batch * shape.output_len()];
     let one_pixel = shape.in_h * shape.in_w == 1 && shape.kernel == [1, 1] && shape.groups == 1;
     if one_pixel {
-        gemm(batch, shape.in_channels, shape.out_channels, weights, input, &mut out);
+        let (inputs, outputs) = (shape.in_channels, shape.out_channels);
+        gemm_mod(ring, batch, inputs, outputs, weights, input, &mut out);
     } else {
-        conv2d(shape, batch, weights, input, &mut out);
+        conv2d_mod(ring, shape, batch, weights, input, &mut out);
     }
     out
 }

@@ -80,7 +80,8 @@ pub(crate) fn walk<W: Word>(
             }
             Op::Linear(linear) => {
                 // y0 = -s - b r, and the part of the wire is -r.
-                let mut y = apply_linear(linear, job.batch, masks.of(i), &parts[linear.source]);
+                let mut y =
+                    apply_linear(job.ring(), linear, job.batch, masks.of(i), &parts[linear.source]);
                 let s: Vec<W> = words(p0, i, Purpose::LinearShare, y.len());
                 y.iter_mut().zip(&s).for_each(|(y, s)| *y = y.wrapping_sub(*s));
                 y

@@ -32,7 +32,13 @@ pub fn deal<W: Word>(
         match op {
             Op::Input => masks[i] = words(&p0, i, Purpose::Input, job.len(i)),
             Op::Linear(linear) => {
-                let mut c = apply_linear(linear, job.batch, masked.of(i), &masks[linear.source]);
+                let mut c = apply_linear(
+                    job.ring(),
+                    linear,
+                    job.batch,
+                    masked.of(i),
+                    &masks[linear.source],
+                );
                 let s: Vec<W> = words(&p0, i, Purpose::LinearShare, c.len());
                 c.iter_mut().zip(&s).for_each(|(c, s)| *c = c.wrapping_sub(*s));
                 let mut message = Vec::with_capacity(packed_len(c.len(), program.ring));

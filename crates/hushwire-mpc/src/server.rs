@@ -81,7 +81,7 @@ pub fn infer<W: Word>(
             }
             Op::Linear(linear) => {
                 let source = &parts[linear.source];
-                let mut y = apply_linear(linear, job.batch, weights.values(i), source);
+                let mut y = apply_linear(job.ring(), linear, job.batch, weights.values(i), source);
                 if let Some(bias) = weights.bias(i) {
                     add_bias(linear, bias, &mut y);
                 }

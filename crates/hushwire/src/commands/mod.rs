@@ -1,0 +1,5 @@
+//! One module per command.
+
+pub mod calibrate;
+pub mod eval;
+pub mod inspect;

@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
         bar.set_message(format!("{:.2}%", 100.0 * evaluation.score.value()));
     }
     bar.finish_and_clear();
-    let report = evaluation.report(args, planned.map(|p| p.origin))?;
+    let report = evaluation.report(args, planned.as_ref().map(|p| p.origin.clone()))?;
     if let Some(count @ 1..) = report.overflows {
         output::note(format!(
             "warning: {count} values were larger than their number formats allow, so some results \

@@ -1,5 +1,7 @@
 //! The demo network and the sample digits in the repository's `assets` folder fit each other.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::path::{Path, PathBuf};
 
 use hushwire_data::{Accuracy, Dataset, Label, Preprocess, Source, Split, argmax, open_image};

@@ -1,5 +1,7 @@
 //! Tiny files of every format, whole and damaged.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;

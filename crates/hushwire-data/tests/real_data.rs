@@ -1,5 +1,7 @@
 //! The real data sets, where the environment variable `HUSHWIRE_DATA` names a folder with them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::path::PathBuf;
 
 use hushwire_data::{Dataset, Label, Mask, Preprocess, Sample, Source, Split};

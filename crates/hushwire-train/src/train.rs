@@ -177,3 +177,36 @@ fn images(mut pixels: Vec<f32>, device: &Device) -> Tensor<4> {
     let count = pixels.len() / (SIDE * SIDE);
     Tensor::from_data(TensorData::new(pixels, [count, 1, SIDE, SIDE]), device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw_digit;
+
+    #[test]
+    fn learns_drawn_digits_reproducibly() {
+        let mut digits = Digits::default();
+        for seed in 0..20 {
+            for digit in 0..CLASSES {
+                digits.images.extend(draw_digit(digit, seed).pixels());
+                digits.labels.push(digit as u8);
+            }
+        }
+        let config = Config { epochs: 8, batch: 20, ..Config::default() };
+        let run = || {
+            let mut told = Vec::new();
+            let net = train_demo(&digits, &digits, &config, |p| told.push(p)).unwrap();
+            (net.to_model().to_onnx(), told)
+        };
+        let (first, told) = run();
+        assert_eq!(told.len(), 8);
+        assert!(told[7].loss < told[0].loss / 2.0, "{told:?}");
+        assert!(told[7].accuracy > 0.9, "{told:?}");
+        assert!(first == run().0, "the same seed gives the same file");
+        let large = Config { batch: 201, ..config };
+        assert!(matches!(
+            train_demo(&digits, &digits, &large, |_| {}),
+            Err(TrainError::TooFew { found: 200, batch: 201 })
+        ));
+    }
+}

@@ -1,0 +1,132 @@
+//! Inferences by three parties over TLS.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{World, images, log, model};
+use hushwire_mpc::cost::Prediction;
+use hushwire_mpc::{Comparison, Job};
+use hushwire_net::{Phase, Role};
+use hushwire_party::{Client, ClientConfig, PartyError};
+
+#[test]
+fn logits_are_those_of_the_clear_executor_and_traffic_is_as_predicted() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    for comparison in [Comparison::Digits, Comparison::Dcf] {
+        let config = ClientConfig { comparison, ..world.client_config(&running) };
+        let mut client = Client::connect(config).unwrap();
+        for batch in [1, 3] {
+            let input = images(&world.model, batch, 9).data;
+            let outcome = client.infer(&input).unwrap();
+            world.check(&input, &outcome.logits);
+            let job = Job::new(client.network().program().clone(), batch, comparison);
+            let expected = Prediction::new(&job);
+            for (phase, report) in
+                [(Phase::Offline, &outcome.offline), (Phase::Online, &outcome.online)]
+            {
+                let bytes = |from, to| expected.bytes(phase, from, to);
+                use Role::{Client as C, Helper as H, Server as S};
+                assert_eq!(report.bytes.p0_p1, bytes(C, S));
+                assert_eq!(report.bytes.p1_p0, bytes(S, C));
+                assert_eq!(report.bytes.p2_p0, bytes(H, C));
+                assert_eq!(report.bytes.p2_p1, bytes(H, S));
+                let layers: u64 = report.layers.iter().map(|l| l.bytes.total()).sum();
+                assert_eq!(layers, report.bytes.total());
+            }
+            assert_eq!(outcome.online.rounds, expected.rounds as u64);
+            assert!(outcome.parties.helper.is_some_and(|h| h.peak_memory_bytes > Some(0)));
+        }
+        client.close().unwrap();
+    }
+    running.stop();
+}
+
+#[test]
+fn clients_at_once() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (world, running) = (&world, &running);
+            scope.spawn(move || {
+                let mut session = world.connect(running).unwrap();
+                for round in 0..3 {
+                    let input = images(&world.model, 2, 10 * client + round).data;
+                    let outcome = session.infer(&input).unwrap();
+                    world.check(&input, &outcome.logits);
+                }
+                session.close().unwrap();
+            });
+        }
+    });
+    running.stop();
+}
+
+#[test]
+fn the_helper_keeps_masked_weights_across_restarts() {
+    log();
+    let world = World::small();
+    let upload = |running: &common::Running| {
+        let mut client = world.connect(running).unwrap();
+        let setup = client.infer(&images(&world.model, 1, 3).data).unwrap().setup;
+        client.close().unwrap();
+        setup.bytes.p1_p2
+    };
+    let running = world.start();
+    let (first, second) = (upload(&running), upload(&running));
+    running.stop();
+    let running = world.start();
+    let third = upload(&running);
+    running.stop();
+    assert!(first > second, "{first} {second}");
+    assert_eq!(second, third);
+}
+
+#[test]
+fn requests_beyond_the_limits_are_refused_with_a_reason() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    let mut client = world.connect(&running).unwrap();
+    let error = client.infer(&images(&world.model, 17, 3).data).unwrap_err();
+    assert!(matches!(error, PartyError::Limit(_)), "{error}");
+    assert!(client.infer(&[0.0; 7]).is_err());
+    let input = images(&world.model, 1, 3).data;
+    world.check(&input, &client.infer(&input).unwrap().logits);
+    let error = client.prepare(1, 9).unwrap_err();
+    assert!(matches!(&error, PartyError::Refused { peer: Role::Server, .. }), "{error}");
+    assert!(matches!(client.infer(&input), Err(PartyError::Over)));
+    drop(client);
+    world.one_inference(&running);
+    running.stop();
+}
+
+#[test]
+fn an_inference_takes_milliseconds() {
+    log();
+    let world = World::new(model(10, 32, 2));
+    let running = world.start();
+    let input = images(&world.model, 1, 3).data;
+    let mut best = f64::INFINITY;
+    for _ in 0..10 {
+        let start = Instant::now();
+        let mut client = world.connect(&running).unwrap();
+        let connected = start.elapsed();
+        let outcome = client.infer(&input).unwrap();
+        let all = start.elapsed();
+        best = best.min(all.as_secs_f64());
+        println!(
+            "connect {connected:?}, offline {:.1} ms, online {:.1} ms, all {all:?}",
+            outcome.offline.seconds * 1e3,
+            outcome.online.seconds * 1e3
+        );
+        client.close().unwrap();
+    }
+    // Generous: machines under test are busy.
+    assert!(best < 0.5, "{best}");
+    running.stop();
+}

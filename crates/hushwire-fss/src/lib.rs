@@ -20,4 +20,6 @@ mod transpose;
 mod compare_tests;
 
 pub use error::FssError;
+#[cfg(feature = "test-support")]
+pub use prf::tape;
 pub use prf::{Prf, Stream};

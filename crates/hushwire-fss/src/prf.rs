@@ -50,7 +50,14 @@ impl Prf {
     /// The stream of a domain, from its start.
     #[must_use]
     pub fn stream(&self, domain: u64) -> Stream {
-        Stream { aes: Aes128::new((&self.key).into()), domain, next: 0, left: Left::default() }
+        Stream {
+            aes: Aes128::new((&self.key).into()),
+            domain,
+            next: 0,
+            left: Left::default(),
+            #[cfg(feature = "test-support")]
+            tape: tape::find(&self.key, domain),
+        }
     }
 }
 
@@ -69,6 +76,8 @@ pub struct Stream {
     domain: u64,
     next: u64,
     left: Left,
+    #[cfg(feature = "test-support")]
+    tape: Option<tape::Reader>,
 }
 
 /// The unread end of the last block.
@@ -81,6 +90,10 @@ struct Left {
 impl Stream {
     /// Fills `out` with the next bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
+        #[cfg(feature = "test-support")]
+        if let Some(tape) = &mut self.tape {
+            return tape.read(out);
+        }
         let take = self.left.len.min(out.len());
         let (head, out) = out.split_at_mut(take);
         let start = 16 - self.left.len;
@@ -138,6 +151,42 @@ impl Stream {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("domain", &self.domain).finish_non_exhaustive()
+    }
+}
+
+/// Streams with given bytes, for tests that enumerate all randomness of a protocol.
+#[cfg(feature = "test-support")]
+pub mod tape {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    type Tapes = HashMap<([u8; 16], u64), Arc<Vec<u8>>>;
+
+    static TAPES: Mutex<Option<Tapes>> = Mutex::new(None);
+
+    /// From now on every stream of `domain` under `key` gives these bytes and then panics.
+    pub fn install(key: [u8; 16], domain: u64, bytes: Vec<u8>) {
+        let mut tapes = TAPES.lock().unwrap_or_else(PoisonError::into_inner);
+        tapes.get_or_insert_default().insert((key, domain), Arc::new(bytes));
+    }
+
+    pub(super) fn find(key: &[u8; 16], domain: u64) -> Option<Reader> {
+        let tapes = TAPES.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = Arc::clone(tapes.as_ref()?.get(&(*key, domain))?);
+        Some(Reader { bytes, at: 0 })
+    }
+
+    /// A place on a tape.
+    pub(super) struct Reader {
+        bytes: Arc<Vec<u8>>,
+        at: usize,
+    }
+
+    impl Reader {
+        pub(super) fn read(&mut self, out: &mut [u8]) {
+            out.copy_from_slice(&self.bytes[self.at..self.at + out.len()]);
+            self.at += out.len();
+        }
     }
 }
 

@@ -17,8 +17,10 @@ pub mod helper;
 mod job;
 mod keys;
 mod layout;
+#[cfg(test)]
+mod privacy_tests;
 pub mod server;
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 pub mod world;
 
 pub use bundle::{ClientBundle, ServerBundle};

@@ -7,7 +7,7 @@ use crate::{
     server,
 };
 use hushwire_fixed::{Masks, Weights};
-use hushwire_net::{Link, LinkOptions, Role, memory_pair};
+use hushwire_net::{Interceptor, Link, LinkOptions, Role, memory_pair, memory_pair_with};
 use hushwire_ring::Word;
 
 /// The keys that sessions would agree on.
@@ -44,6 +44,16 @@ pub struct Links {
 }
 
 impl Links {
+    /// Links in memory on which `interceptor` makes someone listen in, one for each pair.
+    pub fn tapped(options: &LinkOptions, mut interceptor: impl FnMut() -> Interceptor) -> Links {
+        let mut pair = |a, b| memory_pair_with(a, b, options, interceptor());
+        Links {
+            client_server: pair(Role::Client, Role::Server),
+            client_helper: pair(Role::Client, Role::Helper),
+            server_helper: pair(Role::Server, Role::Helper),
+        }
+    }
+
     /// Links in memory.
     pub fn in_memory(options: &LinkOptions) -> Links {
         Links {

@@ -51,7 +51,8 @@ impl Helper {
         let tls = config.tls();
         let limit = config.cache_mib.saturating_mul(1 << 20);
         let cache = Cache::open(config.state.join("weights"), limit, Arc::clone(&hooks.storage))?;
-        let listener = Listener::bind(config.listen.as_str(), Role::Helper, &identity, trusted, &tls)?;
+        let listener =
+            Listener::bind(config.listen.as_str(), Role::Helper, &identity, trusted, &tls)?;
         tracing::info!(addr = %listener.local_addr(), "helping");
         // Each session has two guests.
         let places = 2 * config.max_sessions;

@@ -22,8 +22,8 @@ mod report;
 mod server;
 mod service;
 mod store;
-mod wire;
 mod width;
+mod wire;
 
 pub use bundle_id::BundleId;
 pub use client::{Client, Prepared};

@@ -200,7 +200,8 @@ impl Links {
             }
         }
         let name = |op: usize| program.values.get(op).map_or("unknown", |v| &v.name).to_owned();
-        let layers = layers.into_iter().map(|(op, bytes)| LayerReport { name: name(op), op, bytes });
+        let layers =
+            layers.into_iter().map(|(op, bytes)| LayerReport { name: name(op), op, bytes });
         PhaseReport { seconds, rounds: parts[0].rounds, bytes, layers: layers.collect() }
     }
 }

@@ -79,7 +79,8 @@ impl Server {
         let file = ModelKeyFile::open(&config.state, hash, config.key_renewal_days)?;
         let epoch = Mutex::new(Epoch::new(file, serving.as_ref()));
         let trusted = clients.into_iter().map(|certificate| (Role::Client, certificate)).collect();
-        let listener = Listener::bind(config.listen.as_str(), Role::Server, &identity, trusted, &tls)?;
+        let listener =
+            Listener::bind(config.listen.as_str(), Role::Server, &identity, trusted, &tls)?;
         tracing::info!(addr = %listener.local_addr(), network = %network.hash(), "serving");
         let limit = config.max_sessions;
         let shared = Arc::new(Shared {

@@ -253,10 +253,8 @@ impl Store {
         }
         let path = self.path(id);
         write_whole(self.storage.as_ref(), &path, bytes).map_err(|source| {
-            let full = matches!(
-                source.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            );
+            let full =
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             let path = path.clone();
             if full {
                 StoreError::Full { path, needed: bytes.len() as u64 }

@@ -85,10 +85,7 @@ pub(crate) fn serving(program: &Arc<Program>, params: &Params) -> Arc<dyn Servin
 ///
 /// # Errors
 /// An upload that is not as long as the program needs.
-pub(crate) fn dealing(
-    program: &Arc<Program>,
-    upload: &[u8],
-) -> Result<Arc<dyn Dealing>, MpcError> {
+pub(crate) fn dealing(program: &Arc<Program>, upload: &[u8]) -> Result<Arc<dyn Dealing>, MpcError> {
     fn read<W: Word>(job: &Job, upload: &[u8]) -> Result<Arc<dyn Dealing>, MpcError> {
         let masked = MaskedWeights::<W>::from_bytes(job, upload);
         let (what, layer) = ("the upload", "masked weights".to_owned());

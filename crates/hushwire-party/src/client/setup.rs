@@ -86,16 +86,18 @@ impl Client {
             };
             let greeted = greet();
             let called = calling.join();
-            (greeted, called.unwrap_or_else(|_| Err(PartyError::Panic("calling the helper".into()))))
+            (
+                greeted,
+                called.unwrap_or_else(|_| Err(PartyError::Panic("calling the helper".into()))),
+            )
         });
         let (server, welcome) = to_server?;
         let (helper, k02) = farewell(to_helper, &[&server])?;
         let peers = [&server, &helper];
         let described = describe(&config, known, welcome.network, welcome.description);
         let network = farewell(described, &peers)?;
-        let agreed = hooks
-            .reach(Stage::Setup)
-            .and_then(|()| agree_on_network(&network, &server, &helper));
+        let agreed =
+            hooks.reach(Stage::Setup).and_then(|()| agree_on_network(&network, &server, &helper));
         let key = farewell(agreed, &peers)?;
         memory().served.insert(fingerprint, network.hash());
         let asking = masks(&network, &key);

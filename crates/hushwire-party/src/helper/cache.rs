@@ -81,7 +81,8 @@ impl Cache {
         }
         let path = self.path(&upload);
         let bytes = fs::read(&path).ok()?;
-        let dealing = dealing(network.program(), &bytes).ok().filter(|_| Hash::of(&bytes) == upload);
+        let dealing =
+            dealing(network.program(), &bytes).ok().filter(|_| Hash::of(&bytes) == upload);
         let Some(dealing) = dealing else {
             tracing::warn!(path = %path.display(), "a file of masked weights is damaged");
             return None;

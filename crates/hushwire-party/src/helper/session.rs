@@ -90,7 +90,8 @@ fn agree_on_network(
     let seen: Seen = hear(client)?;
     check_version(Role::Client, seen.protocol)?;
     let (own, announced) = (network.hash(), announce.network);
-    let mut verdict = Verdict { client: seen.network, server: announced, helper: own, upload: false };
+    let mut verdict =
+        Verdict { client: seen.network, server: announced, helper: own, upload: false };
     if seen.network != own || announced != own {
         say(client, &verdict)?;
         say(server, &verdict)?;

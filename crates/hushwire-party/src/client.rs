@@ -234,8 +234,7 @@ impl Client {
 
     /// When the session breaks, the server may have said why before.
     fn better(&self, error: PartyError) -> PartyError {
-        let broken = matches!(error, PartyError::Net { .. } | PartyError::GaveUp { .. });
-        match broken.then(|| hear::<Ready>(&self.server)) {
+        match error.is_broken_link().then(|| hear::<Ready>(&self.server)) {
             Some(Err(refused @ PartyError::Refused { .. })) => refused,
             _ => error,
         }

@@ -19,22 +19,22 @@ pub enum PartyError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A connection failed, or the peer does not follow the protocol.
-    #[error("{}{source}", at_layer(.layer))]
+    #[error("{}{source}", doing(.during))]
     Net {
-        /// Name of the layer, where the message belonged to one.
-        layer: Option<String>,
+        /// What was going on: the layer, or the message waited for.
+        during: Option<String>,
         /// What happened; it names peer, phase and step.
         source: NetError,
     },
     /// A peer gave up in the middle of a phase.
-    #[error("{}{peer}: gave up at {at}; its log says why", at_layer(.layer))]
+    #[error("{}{peer}: gave up at {at}; its log says why", doing(.during))]
     GaveUp {
         /// Who.
         peer: Role,
         /// What was expected of it.
         at: Label,
-        /// Name of the layer, where the message belonged to one.
-        layer: Option<String>,
+        /// What was going on: the layer, or the message waited for.
+        during: Option<String>,
     },
     /// The executor failed.
     #[error(transparent)]
@@ -159,8 +159,8 @@ pub enum PartyError {
     Killed,
 }
 
-fn at_layer(layer: &Option<String>) -> String {
-    layer.as_ref().map_or_else(String::new, |name| format!("layer {name}: "))
+fn doing(during: &Option<String>) -> String {
+    during.as_ref().map_or_else(String::new, |what| format!("{what}: "))
 }
 
 fn from(peer: &Option<Role>) -> String {
@@ -188,18 +188,19 @@ impl PartyError {
             MpcError::Net(source) => {
                 let at = label(&source).filter(|at| at.phase != Phase::Setup);
                 let value = at.and_then(|at| program.values.get(op_of_step(at.step)));
-                PartyError::net(source, value.map(|v| v.name.clone()))
+                PartyError::net(source, value.map(|v| format!("layer {}", v.name)))
             }
             other => PartyError::Mpc(other),
         }
     }
 
-    fn net(source: NetError, layer: Option<String>) -> PartyError {
+    /// The link failed during something.
+    pub(crate) fn net(source: NetError, during: Option<String>) -> PartyError {
         match source {
             NetError::UnexpectedMessage { peer, expected, got } if got == wire::LABEL => {
-                PartyError::GaveUp { peer, at: expected, layer }
+                PartyError::GaveUp { peer, at: expected, during }
             }
-            source => PartyError::Net { layer, source },
+            source => PartyError::Net { during, source },
         }
     }
 
@@ -215,6 +216,15 @@ impl PartyError {
             return true;
         }
         false
+    }
+
+    /// Whether a connection broke, so that another peer may know more.
+    pub(crate) fn is_broken_link(&self) -> bool {
+        match self {
+            PartyError::Net { source, .. } => !matches!(source, NetError::Timeout { .. }),
+            PartyError::GaveUp { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the peer ended the session in good order before this message.

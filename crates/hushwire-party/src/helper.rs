@@ -68,7 +68,7 @@ impl Shared {
     fn receive(&self, incoming: Incoming) -> Result<(), PartyError> {
         let id = incoming.session();
         let link = incoming.accept()?;
-        let key = agree(&link, Role::Helper, &id)?;
+        let key = farewell(agree(&link, Role::Helper, &id).map_err(Into::into), &[&link])?;
         let Some((client, server)) = self.room.meet(id, Guest { link, key })? else {
             return Ok(());
         };

@@ -129,3 +129,27 @@ pub(crate) fn random() -> Result<[u8; 16], ModelKeyError> {
     getrandom::fill(&mut bytes).map_err(|e| ModelKeyError::Randomness(e.to_string()))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_kept_renewed_and_bound_to_their_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            |model: &[u8], days| ModelKeyFile::open(dir.path(), Hash::of(model), days).unwrap();
+        let (first, kept) = (open(b"one", 30), open(b"one", 30));
+        assert_eq!((first.key, first.weights), (kept.key, kept.weights));
+        // An age of no days has always been reached.
+        let renewed = open(b"one", 0);
+        assert_ne!(renewed.key, first.key);
+        assert_eq!(renewed.weights, first.weights);
+        let other = open(b"two", 30);
+        assert_ne!(other.key, renewed.key);
+        assert_ne!(other.weights, renewed.weights);
+        std::fs::write(dir.path().join(FILE), b"x").unwrap();
+        let damaged = ModelKeyFile::open(dir.path(), Hash::of(b"one"), 30);
+        assert!(matches!(damaged, Err(ModelKeyError::Damaged { .. })));
+    }
+}

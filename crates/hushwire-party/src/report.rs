@@ -173,35 +173,28 @@ impl Links {
     /// The report of a phase.
     pub(crate) fn phase(&self, phase: Phase, seconds: f64, program: &Program) -> PhaseReport {
         let parts = [&self.server, &self.helper, &self.between].map(|t| t.phase(phase));
-        let of = |[server, helper, between]: [(Volume, Volume); 3]| Bytes {
-            p0_p1: server.0.framed_bytes,
-            p1_p0: server.1.framed_bytes,
-            p0_p2: helper.0.framed_bytes,
-            p2_p0: helper.1.framed_bytes,
-            p1_p2: between.0.framed_bytes,
-            p2_p1: between.1.framed_bytes,
-        };
-        let bytes = of(parts.map(|p| (p.sent, p.received)));
+        let mut bytes = Bytes::default();
         let mut layers: BTreeMap<usize, Bytes> = BTreeMap::new();
-        if phase != Phase::Setup {
-            for step in parts.iter().flat_map(|p| p.steps.keys()) {
-                layers.entry(op_of_step(*step)).or_default();
-            }
-            for (op, sum) in &mut layers {
-                let volumes = parts.map(|p| {
-                    let steps = p.steps.iter().filter(|(step, _)| op_of_step(**step) == *op);
-                    steps.fold((Volume::default(), Volume::default()), |mut sum, (_, t)| {
-                        sum.0 += t.sent;
-                        sum.1 += t.received;
-                        sum
-                    })
-                });
-                *sum = of(volumes);
+        for (link, part) in parts.iter().enumerate() {
+            bytes += on_link(link, part.sent, part.received);
+            for (step, traffic) in part.steps.iter().filter(|_| phase != Phase::Setup) {
+                let layer = layers.entry(op_of_step(*step)).or_default();
+                *layer += on_link(link, traffic.sent, traffic.received);
             }
         }
         let name = |op: usize| program.values.get(op).map_or("unknown", |v| &v.name).to_owned();
         let layers =
             layers.into_iter().map(|(op, bytes)| LayerReport { name: name(op), op, bytes });
         PhaseReport { seconds, rounds: parts[0].rounds, bytes, layers: layers.collect() }
+    }
+}
+
+/// Traffic of one of the three links, in the order of [`Links`]' fields.
+fn on_link(link: usize, sent: Volume, received: Volume) -> Bytes {
+    let (sent, received) = (sent.framed_bytes, received.framed_bytes);
+    match link {
+        0 => Bytes { p0_p1: sent, p1_p0: received, ..Bytes::default() },
+        1 => Bytes { p0_p2: sent, p2_p0: received, ..Bytes::default() },
+        _ => Bytes { p1_p2: sent, p2_p1: received, ..Bytes::default() },
     }
 }

@@ -52,7 +52,7 @@ messages! {
     8 ModelKey "the model's key";
     9 Request "the request";
     10 Grant "the server's consent";
-    11 Ready "the server's consent";
+    11 Ready "the server's word that it is ready";
     12 Report "the closing report" 8 << 20;
 }
 
@@ -163,7 +163,9 @@ pub(crate) fn say<M: Message>(link: &Link, message: &M) -> Result<(), PartyError
 /// Receives a message.
 pub(crate) fn hear<M: Message>(link: &Link) -> Result<M, PartyError> {
     let peer = link.peer();
-    let bytes = link.recv_bounded(Phase::Setup, STEP, M::MAX.max(MAX_REASON))?;
+    let bytes = link
+        .recv_bounded(Phase::Setup, STEP, M::MAX.max(MAX_REASON))
+        .map_err(|e| PartyError::net(e, Some(format!("waiting for {}", M::NAME))))?;
     let mut bytes = zeroize::Zeroizing::new(bytes);
     let malformed = |reason: String| PartyError::Malformed { peer, what: M::NAME, reason };
     match bytes.split_first_mut() {

@@ -40,7 +40,7 @@ state = "state"
 
 fn write(dir: &Path, text: &str) -> std::path::PathBuf {
     let path = dir.join("party.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("it writes");
     path
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{World, at, images, log};
-use hushwire_net::{NetError, Role};
+use hushwire_net::{
+    AGREE_STEP, Identity, NetError, PeerCertificate, Phase, Role, TlsOptions, connect,
+};
 use hushwire_party::{
     Action, Client, ClientConfig, Helper, Hooks, Network, PartyError, Server, Stage,
 };
@@ -39,7 +41,6 @@ fn session_fails(role: Role, stage: Stage, action: Action, within: Duration, tim
     assert!(start.elapsed() < within, "{:?}", start.elapsed());
     world.one_inference(&running);
     running.stop();
-    assert!(start.elapsed() < 2 * within, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -70,11 +71,48 @@ fn a_party_that_stalls_is_given_up_within_the_time_out() {
         for role in [Role::Server, Role::Helper] {
             for stage in [Stage::Setup, Stage::Offline] {
                 scope.spawn(move || {
-                    session_fails(role, stage, action, Duration::from_secs(6), 2);
+                    session_fails(role, stage, action, Duration::from_millis(2500), 2);
                 });
             }
         }
     });
+}
+
+#[test]
+fn nonsense_costs_its_session_only() {
+    log();
+    let mut world = World::small();
+    world.timeout = 4;
+    let running = world.start();
+    let (key, certificate) = hushwire_party::identity_files(&world.path("client"));
+    let identity = Identity::load(&key, &certificate).unwrap();
+    let options = TlsOptions::default();
+    let messages = [
+        (Phase::Setup, 0, vec![]),
+        (Phase::Setup, 0, vec![1, 255, 255, 255, 255, 255]),
+        (Phase::Setup, 0, vec![200; 100]),
+        (Phase::Setup, 0, vec![1; 1 << 20]),
+        (Phase::Online, 7, vec![1; 10]),
+        (Phase::Setup, AGREE_STEP, vec![0; 32]),
+    ];
+    let parties = [(Role::Server, running.server.addr()), (Role::Helper, running.helper.addr())];
+    for (role, addr) in parties {
+        let certificate = world.certificate(if role == Role::Server { "server" } else { "helper" });
+        let pin = PeerCertificate::load(&certificate).unwrap();
+        for (i, (phase, step, bytes)) in messages.iter().enumerate() {
+            let session = [i as u8; 16];
+            let link =
+                connect(addr, Role::Client, &identity, (role, &pin), session, &options).unwrap();
+            // Some of it is refused before we have finished.
+            let _ = link.send(*phase, *step, bytes.clone());
+            // It is told why, or cut off; it does not hang.
+            let start = Instant::now();
+            while link.recv_bounded(Phase::Setup, 0, 1 << 16).is_ok() {}
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+    }
+    world.one_inference(&running);
+    running.stop();
 }
 
 #[test]
@@ -114,7 +152,8 @@ fn a_pinned_network_must_be_served() {
 #[test]
 fn strangers_are_turned_away() {
     log();
-    let world = World::small();
+    let mut world = World::small();
+    world.timeout = 4;
     let running = world.start();
     let config = ClientConfig { identity: world.path("stranger"), ..world.client_config(&running) };
     let error = Client::connect(config).unwrap_err();

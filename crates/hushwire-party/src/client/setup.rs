@@ -30,7 +30,14 @@ struct Memory {
     /// The network that each server served last.
     served: HashMap<Fingerprint, Hash>,
     /// Masks of the models used last, latest last.
-    masks: Vec<(Hash, Zeroizing<[u8; 16]>, Arc<dyn Asking>)>,
+    masks: Vec<Masks>,
+}
+
+/// The masks of a model.
+struct Masks {
+    network: Hash,
+    key: Zeroizing<[u8; 16]>,
+    asking: Arc<dyn Asking>,
 }
 
 static MEMORY: LazyLock<Mutex<Memory>> = LazyLock::new(Mutex::default);
@@ -42,15 +49,17 @@ fn memory() -> MutexGuard<'static, Memory> {
 /// The client's side of a network under a model's key.
 fn masks(network: &Network, key: &ModelKey) -> Arc<dyn Asking> {
     let hash = network.hash();
-    if let Some((.., asking)) = memory().masks.iter().find(|(h, k, _)| *h == hash && **k == key.0) {
-        return Arc::clone(asking);
+    let wanted = |m: &&Masks| m.network == hash && *m.key == key.0;
+    if let Some(found) = memory().masks.iter().find(wanted) {
+        return Arc::clone(&found.asking);
     }
     let asking = asking(network.program(), &Key::new(key.0));
     let masks = &mut memory().masks;
     if masks.len() >= REMEMBERED {
         masks.remove(0);
     }
-    masks.push((hash, Zeroizing::new(key.0), Arc::clone(&asking)));
+    let key = Zeroizing::new(key.0);
+    masks.push(Masks { network: hash, key, asking: Arc::clone(&asking) });
     asking
 }
 
@@ -173,9 +182,10 @@ fn agree_on_network(
     // cannot be reached. If it leaves without a word, the helper may know more.
     match hear::<ModelKey>(server) {
         Ok(key) => verdict().map(|()| key),
-        Err(error) => Err(match verdict() {
+        Err(error) if error.is_broken_link() => Err(match verdict() {
             Err(mismatch @ PartyError::Mismatch { .. }) => mismatch,
             _ => error,
         }),
+        Err(error) => Err(error),
     }
 }

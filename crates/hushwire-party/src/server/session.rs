@@ -58,7 +58,10 @@ fn call_helper(
 ) -> Result<(Link, SharedKey), PartyError> {
     let peer = (Role::Helper, &shared.helper);
     let address = shared.config.helper.address.as_str();
-    let link = connect(address, Role::Server, &shared.identity, peer, session, &shared.tls)?;
+    let mut tls = shared.tls.clone();
+    // The client waits for us meanwhile: it must hear of the helper's failure before it gives up.
+    tls.link.timeout = tls.link.timeout * 3 / 4;
+    let link = connect(address, Role::Server, &shared.identity, peer, session, &tls)?;
     let network = shared.network.hash();
     let k12 = agree(&link, Role::Server, &session)?;
     say(&link, &Announce { protocol: PROTOCOL, network, upload: epoch.upload })?;

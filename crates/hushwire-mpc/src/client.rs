@@ -48,6 +48,11 @@ pub fn prepare<W: Word>(
     Ok(bundle)
 }
 
+/// Looks at the client's part of the value that an operation reads, and gives the client's part of
+/// what it makes.
+pub(crate) type Reader<'r, W> =
+    dyn FnMut(usize, Reading<'_>, &[W]) -> Result<Vec<W>, MpcError> + 'r;
+
 /// An operation that looks at the client's part of a value.
 pub(crate) enum Reading<'a> {
     /// A gate; its reader gives the client's part of the output.
@@ -67,7 +72,7 @@ pub(crate) fn walk<W: Word>(
     job: &Job,
     masks: &WeightMasks<W>,
     p0: &Prf,
-    read: &mut dyn FnMut(usize, Reading<'_>, &[W]) -> Result<Vec<W>, MpcError>,
+    read: &mut Reader<'_, W>,
 ) -> Result<(), MpcError> {
     let program = &job.program;
     let mut parts: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];

@@ -1,13 +1,21 @@
 //! Private neural-network inference on the command line.
 
+mod answer;
 mod args;
+mod classes;
 mod commands;
+mod demo_files;
+mod evaluation;
 mod fixed;
 mod images;
+mod local;
 mod network;
 mod output;
+mod picture;
 mod progress;
 mod score;
+mod serving;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -27,16 +35,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(commands::demo::Args),
     Inspect(commands::inspect::Args),
     Calibrate(commands::calibrate::Args),
+    Run(commands::run::Args),
     Eval(commands::eval::Args),
+    Server(commands::server::Args),
+    Helper(commands::helper::Args),
+    Client(commands::client::Args),
+    Keys(commands::keys::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
+        Command::Run(args) => commands::run::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Server(args) => commands::server::run(&args),
+        Command::Helper(args) => commands::helper::run(&args),
+        Command::Client(args) => commands::client::run(&args),
+        Command::Keys(args) => commands::keys::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hushwire_data::Source;
 use hushwire_fixed::{Program, Settings, calibrate, lower};
-use hushwire_graph::{Labels, Model, Task, Tensor};
+use hushwire_graph::{Model, Tensor};
 use hushwire_plan::{MAX_BYTES, Plan};
 
 /// A network and the file it comes from.
@@ -82,37 +81,6 @@ impl Network {
         let program = lower(&self.model.graph, &plan)
             .with_context(|| format!("cannot run {} privately", self.path.display()))?;
         Ok(Planned { plan, program: Arc::new(program), origin })
-    }
-
-    /// Number of classes.
-    pub fn classes(&self) -> usize {
-        self.model.graph.output_shape().0[0]
-    }
-
-    /// Whether each pixel has a class of its own.
-    pub fn segments(&self) -> bool {
-        self.model.graph.metadata.task == Task::Segmentation
-    }
-
-    /// Background classes before class 0 of the data set.
-    pub fn offset(&self) -> u32 {
-        match &self.model.graph.metadata.labels {
-            Some(Labels::File { offset, .. }) => u32::try_from(*offset).unwrap_or(u32::MAX),
-            _ => 0,
-        }
-    }
-
-    /// The names of the classes: in the network's metadata, or in the file they point to, looked
-    /// for below `data`. Names that are not to be had are `class N`.
-    pub fn class_names(&self, data: Option<&Source>) -> Vec<String> {
-        let mut names = match (&self.model.graph.metadata.labels, data) {
-            (Some(Labels::Names(names)), _) => names.clone(),
-            (Some(labels), Some(source)) => source.class_names(labels).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let numbered = (names.len()..self.classes()).map(|class| format!("class {class}"));
-        names.extend(numbered);
-        names
     }
 
     /// Images that go through the network together without taking much memory.

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, bail};
 use hushwire_data::{Accuracy, Label, MeanIou, Preprocess, Sample};
+use hushwire_graph::Graph;
 
-use crate::network::Network;
+use crate::classes;
 
 /// Counts how well a network does.
 pub enum Score {
@@ -15,11 +16,11 @@ pub enum Score {
 
 impl Score {
     /// The score that goes with the network's task.
-    pub fn new(network: &Network, preprocess: &Preprocess) -> Score {
-        if network.segments() {
-            Score::MeanIou(MeanIou::new(network.classes()), preprocess.clone())
+    pub fn new(graph: &Graph, preprocess: &Preprocess) -> Score {
+        if classes::segments(graph) {
+            Score::MeanIou(MeanIou::new(classes::count(graph)), preprocess.clone())
         } else {
-            Score::Accuracy(Accuracy::new(network.offset()))
+            Score::Accuracy(Accuracy::new(classes::offset(graph)))
         }
     }
 

@@ -1,23 +1,21 @@
 //! `hushwire eval`
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use hushwire_data::{Agreement, Preprocess, Sample, Source, Split};
-use hushwire_fixed::{Program, Settings};
-use hushwire_graph::{Executor as Float, Tensor};
-use rayon::prelude::*;
+use hushwire_data::{Sample, Source, Split};
+use hushwire_fixed::Settings;
+use hushwire_mpc::{Comparison, Job};
 use serde::Serialize;
 
 use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
-use crate::fixed::Fixed;
+use crate::evaluation::{Counts, Evaluation};
 use crate::images::{self, CALIBRATION_IMAGES};
-use crate::network::Network;
+use crate::local::{Parties, PrivateFolder, Task};
+use crate::network::{Network, Planned};
 use crate::output;
 use crate::progress;
-use crate::score::Score;
 
 /// Measure a network's accuracy on a data set
 ///
@@ -64,20 +62,8 @@ struct Report {
     executor: Executor,
     #[serde(skip_serializing_if = "Option::is_none")]
     formats: Option<String>,
-    /// Accuracy, or mean intersection over union.
-    accuracy: f64,
-    #[serde(skip)]
-    score: &'static str,
-    n: usize,
-    /// Share of labels equal to those of float inference.
-    agreement: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agreement_fixed: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    largest_difference_ulps: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    overflows: Option<usize>,
-    seconds: f64,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 /// Runs the command.
@@ -90,134 +76,77 @@ pub fn run(args: &Args) -> Result<()> {
         Executor::Float => None,
         _ => Some(network.plan(args.network.plan.as_deref(), &Settings::default(), calibration)?),
     };
-    let samples = args.data.load(Split::Test, args.limit)?;
-    let bar = progress::bar(args.json.json, samples.count_hint(), "measuring");
+    let mut samples = args.data.load(Split::Test, args.limit)?.peekable();
+    if samples.peek().is_none() {
+        bail!("{} has no images in its test split", args.data);
+    }
+    let total = args.data.load(Split::Test, args.limit)?.count_hint();
+    let batch = args.batch.unwrap_or_else(|| network.usual_batch());
+    let (parties, group) = match (&planned, args.executor) {
+        (Some(planned), Executor::Mpc) => {
+            let batch = batch.min(total.unwrap_or(batch));
+            (Some(start(&network, planned, batch, &args.comparison)?), batch)
+        }
+        _ => (None, batch * rayon::current_num_threads()),
+    };
+    let bar = progress::bar(args.json.json, total, "measuring");
     let program = planned.as_ref().map(|p| &*p.program);
-    let mut evaluation = Evaluation::new(&network, &preprocess, program, args);
-    let mut samples = samples.peekable();
+    let mut evaluation = Evaluation::new(&network, preprocess.clone(), program, batch, parties);
     while samples.peek().is_some() {
-        let group: Result<Vec<Sample>, _> = samples.by_ref().take(evaluation.group).collect();
-        let group = group?;
-        evaluation.add(&group)?;
-        bar.inc(group.len() as u64);
-        bar.set_message(format!("{:.2}%", 100.0 * evaluation.score.value()));
+        let samples: Result<Vec<Sample>, _> = samples.by_ref().take(group).collect();
+        let samples = samples?;
+        evaluation.add(&samples)?;
+        bar.inc(samples.len() as u64);
+        bar.set_message(format!("{:.2}%", 100.0 * evaluation.score()));
     }
     bar.finish_and_clear();
-    let report = evaluation.report(args, planned.as_ref().map(|p| p.origin.clone()))?;
-    if let Some(count @ 1..) = report.overflows {
+    let counts = evaluation.finish();
+    if let Some(count @ 1..) = counts.overflows {
         output::note(format!(
             "warning: {count} values were larger than their number formats allow, so some results \
              are wrong; calibrate with more images or more --headroom"
         ));
     }
+    let report = Report {
+        model: network.path.display().to_string(),
+        data: args.data.to_string(),
+        executor: args.executor,
+        formats: planned.as_ref().map(|p| p.origin.clone()),
+        counts,
+    };
     output::report(&report, args.json.json, human)
 }
 
-struct Evaluation<'a> {
-    network: &'a Network,
-    preprocess: &'a Preprocess,
-    float: Float<'a>,
-    fixed: Option<Fixed<'a>>,
+fn start(
+    network: &Network,
+    planned: &Planned,
     batch: usize,
-    /// Images between two looks at the score.
-    group: usize,
-    score: Score,
-    agreement: Agreement,
-    n: usize,
-    overflows: usize,
-    seconds: f64,
-}
-
-impl<'a> Evaluation<'a> {
-    fn new(
-        network: &'a Network,
-        preprocess: &'a Preprocess,
-        program: Option<&'a Program>,
-        args: &Args,
-    ) -> Evaluation<'a> {
-        let batch = args.batch.unwrap_or_else(|| network.usual_batch());
-        Evaluation {
-            network,
-            preprocess,
-            float: Float::new(&network.model),
-            fixed: program.map(|program| Fixed::new(program, &network.model.params)),
-            batch,
-            group: batch * rayon::current_num_threads(),
-            score: Score::new(network, preprocess),
-            agreement: Agreement::default(),
-            n: 0,
-            overflows: 0,
-            seconds: 0.0,
-        }
-    }
-
-    fn add(&mut self, samples: &[Sample]) -> Result<()> {
-        let input = |sample| images::input_of(self.preprocess, sample);
-        let inputs: Result<Vec<Vec<f32>>> = samples.par_iter().map(input).collect();
-        let graph = &self.network.model.graph;
-        let batches: Vec<Tensor> =
-            inputs?.chunks(self.batch).map(|part| images::batch(graph, part.to_vec())).collect();
-
-        let start = Instant::now();
-        let float = || -> Result<Vec<f32>> {
-            let run = |batch: &Tensor| Ok(self.float.run(batch)?.data);
-            let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
-            Ok(logits?.concat())
-        };
-        let (logits, reference) = match &self.fixed {
-            None => {
-                let logits = float()?;
-                self.seconds += start.elapsed().as_secs_f64();
-                (logits.clone(), logits)
-            }
-            Some(fixed) => {
-                let run = |batch: &Tensor| fixed.run(batch.batch(), &batch.data);
-                let (logits, overflows): (Vec<_>, Vec<_>) = batches.par_iter().map(run).unzip();
-                self.seconds += start.elapsed().as_secs_f64();
-                self.overflows += overflows.iter().sum::<usize>();
-                (logits.concat(), float()?)
-            }
-        };
-        let (classes, len) = (self.network.classes(), graph.output_shape().len());
-        for ((sample, logits), reference) in
-            samples.iter().zip(logits.chunks_exact(len)).zip(reference.chunks_exact(len))
-        {
-            self.score.add(logits, classes, sample)?;
-            self.agreement.add(logits, reference, classes)?;
-        }
-        self.n += samples.len();
-        Ok(())
-    }
-
-    fn report(&self, args: &Args, formats: Option<String>) -> Result<Report> {
-        if self.n == 0 {
-            bail!("{} has no images in its test split", args.data);
-        }
-        Ok(Report {
-            model: self.network.path.display().to_string(),
-            data: args.data.to_string(),
-            executor: args.executor,
-            formats,
-            accuracy: self.score.value(),
-            score: self.score.name(),
-            n: self.n,
-            agreement: self.agreement.value(),
-            agreement_fixed: None,
-            largest_difference_ulps: None,
-            overflows: self.fixed.as_ref().map(|_| self.overflows),
-            seconds: self.seconds,
-        })
-    }
+    comparison: &ComparisonArgs,
+) -> Result<Parties> {
+    let job = Job::new(planned.program.clone(), batch, Comparison::Digits);
+    let task = Task {
+        model: &network.path,
+        plan: &planned.plan,
+        comparison: comparison.choose(&job),
+        line: comparison.link,
+        batch,
+    };
+    Parties::start(PrivateFolder::new()?, &task)
 }
 
 fn human(report: &Report) -> String {
-    let mut text = format!("{}, {} images of {}\n", report.model, report.n, report.data);
+    let counts = &report.counts;
+    let mut text = format!("{}, {} images of {}\n", report.model, counts.n, report.data);
     let percent = |share: f64| format!("{:.2}%", 100.0 * share);
     if let Some(formats) = &report.formats {
         let _ = writeln!(text, "number formats: {formats}");
     }
-    let _ = writeln!(text, "{}: {}", report.score, percent(report.accuracy));
-    let _ = writeln!(text, "same label as float: {}", percent(report.agreement));
-    let _ = write!(text, "time: {}", output::seconds(report.seconds));
+    let _ = writeln!(text, "{}: {}", counts.measure, percent(counts.accuracy));
+    let _ = writeln!(text, "same label as float inference: {}", percent(counts.agreement));
+    if let (Some(same), Some(ulps)) = (counts.agreement_fixed, counts.largest_difference_ulps) {
+        let _ = writeln!(text, "same label as clear fixed point: {}", percent(same));
+        let _ = writeln!(text, "largest difference of a logit to it: {ulps:.0} ulps");
+    }
+    let _ = write!(text, "time: {}", output::seconds(counts.seconds));
     text
 }

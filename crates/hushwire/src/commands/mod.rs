@@ -1,5 +1,11 @@
 //! One module per command.
 
 pub mod calibrate;
+pub mod client;
+pub mod demo;
 pub mod eval;
+pub mod helper;
 pub mod inspect;
+pub mod keys;
+pub mod run;
+pub mod server;

@@ -1,0 +1,166 @@
+//! Running a network over many images and counting how well it does.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use hushwire_data::{Agreement, Preprocess, Sample};
+use hushwire_fixed::Program;
+use hushwire_graph::{Executor as Float, Graph, Tensor};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::classes;
+use crate::fixed::Fixed;
+use crate::images;
+use crate::local::Parties;
+use crate::network::Network;
+use crate::score::Score;
+
+/// The result of an evaluation.
+#[derive(Debug, Serialize)]
+pub struct Counts {
+    /// Accuracy, or mean intersection over union.
+    pub accuracy: f64,
+    /// Which of the two.
+    #[serde(skip)]
+    pub measure: &'static str,
+    /// Images.
+    pub n: usize,
+    /// Share of labels equal to those of float inference.
+    pub agreement: f64,
+    /// Of a private run: share of labels equal to those in clear fixed point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement_fixed: Option<f64>,
+    /// Of a private run: largest difference of a logit to clear fixed point, in units of the logits'
+    /// last place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_difference_ulps: Option<f64>,
+    /// Values outside their number format, in clear fixed point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflows: Option<usize>,
+    /// What the executor that is measured took.
+    pub seconds: f64,
+}
+
+/// An evaluation under way. Without a program it measures float inference, with one fixed point,
+/// with three parties as well these.
+pub struct Evaluation<'a> {
+    graph: &'a Graph,
+    preprocess: Preprocess,
+    float: Float<'a>,
+    fixed: Option<(Fixed<'a>, &'a Program)>,
+    parties: Option<Parties>,
+    batch: usize,
+    score: Score,
+    agreement: Agreement,
+    agreement_fixed: Agreement,
+    n: usize,
+    overflows: usize,
+    seconds: f64,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Begins.
+    pub fn new(
+        network: &'a Network,
+        preprocess: Preprocess,
+        program: Option<&'a Program>,
+        batch: usize,
+        parties: Option<Parties>,
+    ) -> Evaluation<'a> {
+        let model = &network.model;
+        Evaluation {
+            graph: &model.graph,
+            score: Score::new(&model.graph, &preprocess),
+            preprocess,
+            float: Float::new(model),
+            fixed: program.map(|program| (Fixed::new(program, &model.params), program)),
+            // The session's setup belongs to what privacy costs.
+            seconds: parties.as_ref().map_or(0.0, Parties::seconds),
+            parties,
+            batch,
+            agreement: Agreement::default(),
+            agreement_fixed: Agreement::default(),
+            n: 0,
+            overflows: 0,
+        }
+    }
+
+    /// The score so far.
+    pub fn score(&self) -> f64 {
+        self.score.value()
+    }
+
+    /// Runs some images: in batches, and in parallel where that is possible.
+    pub fn add(&mut self, samples: &[Sample]) -> Result<()> {
+        let input = |sample| images::input_of(&self.preprocess, sample);
+        let inputs: Result<Vec<Vec<f32>>> = samples.par_iter().map(input).collect();
+        let batch = |part: &[Vec<f32>]| images::batch(self.graph, part.to_vec());
+        let batches: Vec<Tensor> = inputs?.chunks(self.batch).map(batch).collect();
+
+        let (float, float_seconds) = timed(|| self.run_float(&batches))?;
+        let (fixed, fixed_seconds) = timed(|| Ok(self.run_fixed(&batches)))?;
+        let (private, private_seconds) = timed(|| self.run_private(&batches))?;
+        self.seconds += match (&private, &fixed) {
+            (Some(_), _) => private_seconds,
+            (None, Some(_)) => fixed_seconds,
+            (None, None) => float_seconds,
+        };
+        let (classes, len) = (classes::count(self.graph), self.graph.output_shape().len());
+        let measured = private.as_ref().or(fixed.as_ref()).unwrap_or(&float);
+        for (i, sample) in samples.iter().enumerate() {
+            let of = |logits: &'_ [f32]| logits[i * len..(i + 1) * len].to_vec();
+            self.score.add(&of(measured), classes, sample)?;
+            self.agreement.add(&of(measured), &of(&float), classes)?;
+            if let (Some(private), Some(fixed)) = (&private, &fixed) {
+                self.agreement_fixed.add(&of(private), &of(fixed), classes)?;
+            }
+        }
+        self.n += samples.len();
+        Ok(())
+    }
+
+    fn run_float(&self, batches: &[Tensor]) -> Result<Vec<f32>> {
+        let run = |batch: &Tensor| Ok(self.float.run(batch)?.data);
+        let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
+        Ok(logits?.concat())
+    }
+
+    fn run_fixed(&mut self, batches: &[Tensor]) -> Option<Vec<f32>> {
+        let (fixed, _) = self.fixed.as_ref()?;
+        let run = |batch: &Tensor| fixed.run(batch.batch(), &batch.data);
+        let (logits, overflows): (Vec<_>, Vec<_>) = batches.par_iter().map(run).unzip();
+        self.overflows += overflows.iter().sum::<usize>();
+        Some(logits.concat())
+    }
+
+    fn run_private(&mut self, batches: &[Tensor]) -> Result<Option<Vec<f32>>> {
+        let Some(parties) = &mut self.parties else { return Ok(None) };
+        let run = |batch: &Tensor| Ok(parties.infer(&batch.data)?.logits);
+        let logits: Result<Vec<Vec<f32>>> = batches.iter().map(run).collect();
+        Ok(Some(logits?.concat()))
+    }
+
+    /// The result.
+    pub fn finish(self) -> Counts {
+        let private = self.parties.is_some();
+        let step = self.fixed.as_ref().map(|(_, program)| program.output_step());
+        let difference = f64::from(self.agreement_fixed.max_difference());
+        Counts {
+            accuracy: self.score.value(),
+            measure: self.score.name(),
+            n: self.n,
+            agreement: self.agreement.value(),
+            agreement_fixed: private.then(|| self.agreement_fixed.value()),
+            largest_difference_ulps: step.filter(|_| private).map(|step| difference / step),
+            overflows: step.map(|_| self.overflows),
+            seconds: self.seconds,
+        }
+    }
+}
+
+fn timed<T>(run: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    let value = run()?;
+    Ok((value, start.elapsed().as_secs_f64()))
+}

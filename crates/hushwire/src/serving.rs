@@ -13,7 +13,7 @@ use crate::output;
 
 /// Flags of a listening party.
 #[derive(clap::Args)]
-pub struct Args {
+pub struct PartyArgs {
     /// The configuration, a TOML file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
@@ -29,7 +29,7 @@ pub const LISTENING: &str = "listening at ";
 /// Runs a party until a signal or, if it belongs to another process, until that one ends.
 pub fn run(
     name: &str,
-    args: &Args,
+    args: &PartyArgs,
     start: impl FnOnce() -> Result<Handle, hushwire_party::PartyError>,
 ) -> Result<()> {
     log(if args.until_eof.is_some() { "error" } else { "info" });

@@ -13,7 +13,7 @@ use crate::serving;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    serving: serving::Args,
+    serving: serving::PartyArgs,
 }
 
 /// Runs the command.

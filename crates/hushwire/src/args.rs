@@ -24,7 +24,7 @@ pub struct NetworkArgs {
 #[derive(Args, Clone, Copy)]
 pub struct JsonArg {
     /// Print one JSON object instead of text
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 

@@ -1,0 +1,161 @@
+//! Every command on the demo network.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Bench, assert_keys};
+
+const ROUTES: [&str; 4] = ["p0_p1", "p1_p0", "p2_p0", "p2_p1"];
+
+#[test]
+fn help_names_every_command() {
+    let bench = Bench::new();
+    let text = bench.text("--help");
+    for command in
+        ["demo", "inspect", "calibrate", "run", "eval", "server", "helper", "client", "keys"]
+    {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} in {text}");
+        let help = bench.text(&format!("{command} --help"));
+        assert!(help.contains("Usage:") && !help.contains("until-eof"), "{help}");
+    }
+    assert!(bench.text("--version").starts_with("hushwire "));
+    assert!(bench.error("frobnicate", 2).contains("frobnicate"));
+    assert!(bench.error("run demo.onnx", 2).contains("--input"));
+}
+
+#[test]
+fn keys_are_made_once_and_shown() {
+    let bench = Bench::new();
+    let made = bench.json("keys new --name alice --out keys");
+    let shown = bench.json("keys show keys/alice.cert.pem");
+    assert_eq!(made["fingerprint"], shown["fingerprint"]);
+    assert!(bench.path("keys/alice.key.pem").is_file());
+    let text = bench.text("keys show keys/alice.cert.pem");
+    assert!(text.contains(made["fingerprint"].as_str().unwrap()), "{text}");
+    assert!(bench.error("keys new --name alice --out keys", 1).contains("alice.key.pem"));
+    assert!(bench.error("keys new --name ../x --out keys", 1).contains("../x"));
+}
+
+#[test]
+fn calibrated_plans_are_used() {
+    let bench = Bench::new();
+    bench.mnist(12);
+    let report = bench.json("calibrate demo.onnx --data mnist:. --images 8 -o plan.toml");
+    assert!(report["calibration"].as_str().unwrap().contains("first 8 test images"));
+    let text = bench.text("calibrate demo.onnx --data mnist:. --plan plan.toml");
+    assert!(text.contains("relu1") && text.contains("nothing was written"), "{text}");
+    let inspected = bench.json("inspect demo.onnx --plan plan.toml");
+    assert_eq!(inspected["ring"], report["ring"]);
+}
+
+#[test]
+fn predicted_bytes_and_rounds_are_metered() {
+    let bench = Bench::new();
+    bench.mnist(4);
+    for seed in 0..3 {
+        bench.image(&format!("{seed}.png"), 28, seed);
+    }
+    bench.text("calibrate demo.onnx --data mnist:. -o plan.toml");
+    for comparison in ["dcf", "digits"] {
+        let flags = format!("demo.onnx --plan plan.toml --comparison {comparison} --batch");
+        let predicted = bench.json(&format!("inspect {flags} 3"));
+        let run = bench.json(&format!("run {flags} 3 --input 0.png 1.png 2.png"));
+        for phase in ["offline", "online"] {
+            for route in ROUTES.into_iter().chain(["total"]) {
+                let (expected, got) = (&predicted[phase][route], &run[phase]["bytes"][route]);
+                assert_eq!(got, expected, "{comparison}, {phase}, {route}");
+            }
+        }
+        assert_eq!(run["online"]["rounds"], predicted["rounds"], "{comparison}");
+        let sum = |key: &str| -> u64 {
+            let layers = predicted["layers"].as_array().unwrap();
+            layers.iter().map(|layer| layer[key].as_u64().unwrap()).sum()
+        };
+        assert_eq!(sum("offline_bytes"), predicted["offline"]["total"]);
+        assert_eq!(sum("online_bytes"), predicted["online"]["total"]);
+        assert_eq!(sum("rounds"), predicted["rounds"]);
+        // Two batches: one of two images, one of one.
+        let split = bench.json(&format!("run {flags} 2 --input 0.png 1.png 2.png"));
+        let rounds = predicted["rounds"].as_u64().unwrap();
+        assert_eq!(split["online"]["rounds"], 2 * rounds);
+        assert_eq!(split["outputs"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn run_prints_what_its_readers_expect() {
+    let bench = Bench::new();
+    bench.image("a.png", 28, 1);
+    bench.image("b.png", 28, 2);
+    let report = bench.json("run demo.onnx --input a.png b.png");
+    assert_keys(&report, &["outputs", "setup", "offline", "online", "parties", "wall_seconds"]);
+    let outputs = report["outputs"].as_array().unwrap();
+    assert_eq!(outputs.len(), 2);
+    assert_eq!(outputs[1]["file"], "b.png");
+    for output in outputs {
+        assert_keys(output, &["file", "label", "class", "score", "logits"]);
+        assert_eq!(output["logits"].as_array().unwrap().len(), 10);
+        assert_eq!(output["label"], output["class"].to_string());
+    }
+    for phase in ["setup", "offline", "online"] {
+        assert_keys(&report[phase], &["seconds", "rounds", "bytes"]);
+        assert_keys(&report[phase]["bytes"], &ROUTES);
+        assert_keys(&report[phase]["bytes"], &["p1_p2", "p0_p2", "total"]);
+    }
+    for party in ["client", "server", "helper"] {
+        assert_keys(&report["parties"][party], &["peak_memory_bytes", "cpu_seconds"]);
+    }
+    let seconds = |value: &Value| value.as_f64().unwrap();
+    let phases = ["setup", "offline", "online"].map(|phase| seconds(&report[phase]["seconds"]));
+    assert!(phases.iter().sum::<f64>() <= seconds(&report["wall_seconds"]));
+    let text = bench.text("run demo.onnx --input a.png");
+    assert!(text.contains("a.png") && text.contains("the given images themselves"), "{text}");
+    let far = bench.json("run demo.onnx --input a.png --comparison dcf --link 20,1000");
+    let rounds = far["online"]["rounds"].as_f64().unwrap();
+    assert!(seconds(&far["online"]["seconds"]) >= 0.020 * rounds, "{far}");
+}
+
+#[test]
+fn eval_agrees_between_executors() {
+    let bench = Bench::new();
+    bench.mnist(30);
+    let eval = |flags: &str| bench.json(&format!("eval demo.onnx --data mnist:. {flags}"));
+    let float = eval("--executor float");
+    assert_keys(&float, &["accuracy", "n", "agreement", "seconds"]);
+    assert_eq!((&float["n"], &float["agreement"]), (&30.into(), &1.0.into()));
+    let fixed = eval("--executor fixed --limit 20");
+    assert_eq!((&fixed["n"], &fixed["overflows"]), (&20.into(), &0.into()));
+    for comparison in ["dcf", "digits"] {
+        let mpc = eval(&format!("--executor mpc --batch 8 --limit 20 --comparison {comparison}"));
+        assert_keys(&mpc, &["accuracy", "n", "agreement", "agreement_fixed", "seconds"]);
+        // A logit takes a few roundings, each off by one at most.
+        let ulps = mpc["largest_difference_ulps"].as_f64().unwrap();
+        assert!(ulps < 64.0, "{mpc}");
+    }
+}
+
+#[test]
+fn demo_labels_every_digit() {
+    let bench = Bench::new();
+    let report = bench.json("demo");
+    for (digit, output) in report["outputs"].as_array().unwrap().iter().enumerate() {
+        assert_eq!((&output["class"], &output["equals_clear"]), (&digit.into(), &true.into()));
+    }
+    assert_keys(&report, &["setup", "offline", "online", "wall_seconds", "clear_seconds"]);
+    let text = bench.text("demo");
+    assert!(text.contains("10 of 10 private labels equal") && text.contains('▀'), "{text}");
+}
+
+#[test]
+fn nobody_has_to_read_on() {
+    let bench = Bench::new();
+    let mut child = bench.command("inspect demo.onnx").stdout(Stdio::piped()).spawn().unwrap();
+    // The reader is gone before anything was written, or while it is.
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let mut child = bench.command("inspect demo.onnx").stdout(Stdio::piped()).spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    assert!(child.wait().unwrap().success());
+}

@@ -11,7 +11,7 @@ const MAX_COEFFICIENT: i32 = 1 << 15;
 /// Widest ring.
 const MAX_RING: u32 = 64;
 /// Bound on fractional bits, in either direction.
-const MAX_FRACTIONAL_BITS: i32 = 60;
+const MAX_FRACTIONAL_BITS: u32 = 60;
 
 /// One thing that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Checker {
     }
 
     fn fractional(&mut self, place: &str, bits: i32) {
-        self.that(bits.abs() <= MAX_FRACTIONAL_BITS, place, || {
+        self.that(bits.unsigned_abs() <= MAX_FRACTIONAL_BITS, place, || {
             format!("{bits} fractional bits; at most {MAX_FRACTIONAL_BITS} either way are possible")
         });
     }
@@ -209,4 +209,18 @@ fn kind_name(kind: SiteKind) -> &'static str {
 
 fn abbreviate(hash: &str) -> String {
     hash.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractional_bits_at_the_edges_of_their_type_are_refused() {
+        for (bits, fits) in [(60, true), (-60, true), (61, false), (i32::MIN, false)] {
+            let mut check = Checker { problems: Vec::new() };
+            check.fractional("conv", bits);
+            assert_eq!(check.problems.is_empty(), fits, "{bits}");
+        }
+    }
 }

@@ -15,7 +15,8 @@ fn frame(sequence: u32, more: bool, payload: &[u8]) -> Vec<u8> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let message = [frame(0, true, &[7; 40]), frame(1, false, b"end"), frame(2, false, &[])].concat();
+    let message =
+        [frame(0, true, &[7; 40]), frame(1, false, b"end"), frame(2, false, &[])].concat();
     vec![message, frame(0, false, &[1; MAX_FRAME + 1])]
 }
 

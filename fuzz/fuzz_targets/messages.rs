@@ -12,8 +12,7 @@ use hushwire_mpc::{Comparison, Job, MaskedWeights};
 use hushwire_ring::{Bits, pack, packed_len, unpack};
 use libfuzzer_sys::fuzz_target;
 
-static JOB: LazyLock<Job> =
-    LazyLock::new(|| Job::new(program(&network()), 1, Comparison::Digits));
+static JOB: LazyLock<Job> = LazyLock::new(|| Job::new(program(&network()), 1, Comparison::Digits));
 
 /// The first byte says what follows, the next two how wide and how many.
 fn message(kind: u8, width: u8, count: u8, bytes: &[u8]) -> Vec<u8> {

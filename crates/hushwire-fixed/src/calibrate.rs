@@ -33,7 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            activation_bits: 11,
+            activation_bits: 12,
             weight_bits: 11,
             headroom: 2,
             window_bits: 13,

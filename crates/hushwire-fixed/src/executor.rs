@@ -8,6 +8,7 @@
 use crate::local;
 use crate::program::{Function, Gate, Members, Op, Program};
 use crate::weights::{Weights, add_bias, add_param, apply_linear};
+use hushwire_plan::Window;
 use hushwire_ring::{Ring, Word};
 
 /// What a session's randomness was, so that its rounding can be repeated in the clear.
@@ -22,13 +23,13 @@ pub trait Masks<W: Word> {
 /// What happened in a run, beside the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// For each gate (by position in the program) how many inputs lay outside its width: their
-    /// results are wrong.
+    /// For each gate (by position in the program) how many of its inputs lay outside its width, or
+    /// deciding forms outside its window: their results are wrong.
     pub overflows: Vec<(usize, usize)>,
 }
 
 impl Report {
-    /// Inputs outside their gate's width, over all gates.
+    /// Inputs and forms out of range, over all gates.
     pub fn overflow_count(&self) -> usize {
         self.overflows.iter().map(|(_, n)| n).sum()
     }
@@ -152,29 +153,31 @@ impl<'a, W: Word> Executor<'a, W> {
         let opened = ring(gate.width);
         let u = self.truncate(y, gate.truncate, masks.map(|m| m.0));
         let u: Vec<i64> = u.iter().map(|&u| opened.signed(u)).collect();
-        let bound = 1i64 << (gate.width - 2);
-        let overflows = u.iter().filter(|u| !(-bound..bound).contains(*u)).count();
-        if overflows > 0 {
-            report.overflows.push((op, overflows));
-        }
+        let mut overflows = 0;
         let mask = |at: usize| masks.map(|m| opened.reduce(m.1[at]).to_u64());
-        match &gate.members {
-            Members::Each => u
-                .iter()
-                .enumerate()
-                .map(|(at, &u)| W::from_i64(apply(gate, u, u, mask(at))))
-                .collect(),
+        let out = match &gate.members {
+            Members::Each => {
+                overflows =
+                    u.iter().filter(|u| !in_width(gate, **u) || !in_window(gate, **u)).count();
+                u.iter()
+                    .enumerate()
+                    .map(|(at, &u)| W::from_i64(apply(gate, u, u, mask(at))))
+                    .collect()
+            }
             Members::Mixed(groups) => {
                 let mut out = vec![W::ZERO; y.len()];
                 let width = groups.opened_len();
                 for (n, (u, out)) in u.chunks_exact(len).zip(out.chunks_exact_mut(len)).enumerate()
                 {
                     let elements: Vec<i64> = groups.opened().map(|i| u[i as usize]).collect();
+                    let kept = groups.members.iter().chain(&groups.identity);
+                    overflows += kept.filter(|i| !in_width(gate, u[**i as usize])).count();
                     let decisions: Vec<i64> = (0..groups.decisions())
                         .map(|g| {
                             let terms = &groups.terms
                                 [groups.starts[g] as usize..groups.starts[g + 1] as usize];
                             let form = terms.iter().map(|&(at, k)| k * elements[at as usize]).sum();
+                            overflows += usize::from(!in_window(gate, form));
                             let masked = masks.map(|_| {
                                 terms.iter().fold(0u64, |sum, &(at, k)| {
                                     let m = mask(n * width + at as usize).unwrap_or(0);
@@ -193,7 +196,28 @@ impl<'a, W: Word> Executor<'a, W> {
                 }
                 out
             }
+        };
+        if overflows > 0 {
+            report.overflows.push((op, overflows));
         }
+        out
+    }
+}
+
+/// Whether a gate's input is within the width that it is opened in.
+fn in_width(gate: &Gate, u: i64) -> bool {
+    let bound = 1i64 << (gate.width - 2);
+    (-bound..bound).contains(&u)
+}
+
+/// Whether the compared bits tell the sign of a deciding form, at every knot.
+fn in_window(gate: &Gate, form: i64) -> bool {
+    let Window { low, bits } = gate.window;
+    let bound = 1i64.checked_shl(low + bits - 1).unwrap_or(i64::MAX);
+    let tells = |v: i64| -bound <= v && v <= bound - (1 << low);
+    match gate.function {
+        Function::Relu => tells(form),
+        Function::Clip { high } => tells(form) && tells(form.saturating_sub(high)),
     }
 }
 
@@ -202,15 +226,16 @@ fn ring(bits: u32) -> Ring {
     Ring::new(bits).unwrap_or_else(|| unreachable!("lowering admits rings of 1 to 64 bits only"))
 }
 
-/// A party's part of a truncated share: the top bits; the server adds one so that the two roundings
-/// towards minus infinity cancel on average.
+/// A party's part of a truncated share: the client's rounded down, the server's rounded up.
 ///
-/// With both parts floored and one added the sum is floor(y / 2^t) or that plus one, which of them
-/// with a probability equal to the dropped fraction when the parts are uniform: stochastic rounding.
+/// With y = v0 + v1 and rho = y mod 2^t, the sum is floor(y / 2^t) or that plus one, the latter with
+/// probability rho / 2^t when the parts are uniform: stochastic rounding, exact on multiples of
+/// 2^t and off by less than one ulp elsewhere. `part` is reduced to the ring; a carry out of the
+/// word is harmless, as the bits kept end below the ring's.
 #[inline]
 pub fn truncate_part<W: Word>(part: W, t: u32, server: bool) -> W {
-    let top = part.shr(t);
-    if server && t > 0 { top.wrapping_add(W::ONE) } else { top }
+    let up = W::ONE.shl(t).wrapping_sub(W::ONE);
+    if server { part.wrapping_add(up).shr(t) } else { part.shr(t) }
 }
 
 /// The gate's output for an element u whose deciding form is `form`.
@@ -241,4 +266,80 @@ fn decide(gate: &Gate, form: i64, mask: Option<u64>) -> bool {
         }
     };
     (bits >> sign_at) & 1 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Groups;
+
+    #[test]
+    fn truncation_is_stochastic_rounding() {
+        let (l, t) = (7, 3);
+        let ring = ring(l);
+        for y in -(1i64 << 5)..1 << 5 {
+            let (floor, rho) = (y >> t, y & 7);
+            let mut up = 0;
+            for v0 in 0..1u32 << l {
+                let v1 = ring.reduce((y as u32).wrapping_sub(v0));
+                let u = truncate_part(v0, t, false).wrapping_add(truncate_part(v1, t, true));
+                let u = Ring::signed(Ring::new(l - t).unwrap(), u);
+                assert!(u == floor || u == floor + 1, "{y} became {u}");
+                up += i64::from(u == floor + 1);
+            }
+            assert_eq!(up * 8, rho << l, "the chance of rounding {y} up");
+        }
+    }
+
+    #[test]
+    fn truncation_survives_a_full_word() {
+        let part = |v: u32, server| truncate_part(v, 5, server);
+        assert_eq!(part(u32::MAX, true) & 0x3ff, 0, "the carry leaves the word");
+        assert_eq!(part(u32::MAX, false), u32::MAX >> 5);
+        assert_eq!(truncate_part(7u64, 0, true), 7);
+    }
+
+    fn relu(width: u32, window: Window) -> Gate {
+        let (function, members) = (Function::Relu, Members::Each);
+        Gate { source: 0, truncate: 0, width, function, window, members }
+    }
+
+    #[test]
+    fn a_window_decides_as_its_documentation_says() {
+        let gate = relu(8, Window { low: 2, bits: 5 });
+        for v in -64i64..64 {
+            let every = |wanted: bool| (0..256).all(|n| decide(&gate, v, Some(n)) == wanted);
+            if v == 0 || (1..=60).contains(&v) {
+                assert!(every(true), "{v}");
+            } else if v <= -4 {
+                assert!(every(false), "{v}");
+            }
+            assert_eq!(in_window(&gate, v), v <= 60);
+        }
+        // Just below the upper end the lost carry makes a large number negative for some masks.
+        assert!((0..256).any(|n| !decide(&gate, 63, Some(n))));
+    }
+
+    #[test]
+    fn values_out_of_range_are_counted() {
+        let gate = relu(6, Window { low: 0, bits: 6 });
+        let value = |wire| crate::program::Value { name: "v".into(), len: 4, step: 1.0, wire };
+        let run = |gate: Gate, input: &[f32]| {
+            let program = Program {
+                ring: 8,
+                ops: vec![Op::Input, Op::Gate(gate), Op::Open { source: 1, truncate: 0, width: 8 }],
+                values: vec![value(true), value(true), value(false)],
+                last_use: vec![1, 2, 2],
+            };
+            let weights = Weights::<u32>::quantise(&program, &hushwire_graph::Params::default());
+            Executor::new(&program, &weights).run(1, input)
+        };
+        let (out, report) = run(gate.clone(), &[-16.0, 15.0, -1.0, 3.0]);
+        assert_eq!((out, report.overflow_count()), (vec![0.0, 15.0, 0.0, 3.0], 0));
+        assert_eq!(run(gate.clone(), &[16.0, 0.0, -17.0, 1.0]).1.overflow_count(), 2);
+        // Zero elements may be anything.
+        let groups = Groups { identity: vec![1], starts: vec![0], ..Groups::default() };
+        let gate = Gate { members: Members::Mixed(groups), ..gate };
+        assert_eq!(run(gate, &[16.0, 3.0, -17.0, 1.0]).1.overflow_count(), 0);
+    }
 }

@@ -168,7 +168,7 @@ pub struct PoolShape {
 pub struct Gate {
     /// The share it reads.
     pub source: ValueId,
-    /// Low bits dropped from each party's part; the result is off by less than one ulp.
+    /// Low bits dropped from each party's part; see [`crate::truncate_part`].
     pub truncate: u32,
     /// Bits kept: the gate's input u must satisfy |u| < 2^(width-2).
     pub width: u32,

@@ -39,7 +39,7 @@ pub struct Prediction {
     pub online: Vec<Message>,
     /// Round trips of the online phase: gates, and the one of input and output.
     pub rounds: usize,
-    /// Masked weights from server to helper, once per model, in bytes on the link.
+    /// Masked weights from server to helper, once per key of the model, in bytes on the link.
     pub upload_bytes: u64,
 }
 

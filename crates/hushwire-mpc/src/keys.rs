@@ -52,7 +52,7 @@ pub(crate) enum Purpose {
     IdentityMask,
     /// High part of the next wire's mask where the low part is m.
     IdentityWire,
-    /// P0's share of the carry t g of an identity element.
+    /// P0's share of t c of identity elements, from which their carry t g is made.
     IdentityCarry,
     /// c of identity elements.
     IdentityBit,

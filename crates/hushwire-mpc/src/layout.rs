@@ -147,6 +147,11 @@ impl<'a> GateLayout<'a> {
         self.knot_count() * packed_len(self.decisions, 1)
     }
 
+    /// Elements that pass and whose carry is asked for: none if the opened value is the wire.
+    pub(crate) fn carries(&self) -> usize {
+        if self.high() > 0 { self.identity } else { 0 }
+    }
+
     /// Online, server to client, first.
     pub(crate) fn first_len(&self) -> usize {
         let decided = if self.at_once() {
@@ -154,7 +159,7 @@ impl<'a> GateLayout<'a> {
         } else {
             self.knot_count() * self.opening_len()
         };
-        packed_len(self.opened, self.width()) + decided + packed_len(self.identity, 1)
+        packed_len(self.opened, self.width()) + decided + packed_len(self.carries(), 1)
     }
 
     /// Online, client to server: outputs.

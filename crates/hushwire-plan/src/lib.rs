@@ -136,6 +136,19 @@ impl Plan {
         self.layers.iter().find(|l| l.node == node)
     }
 
+    /// The plan as other parties need it: without the ranges that calibration measured, which say
+    /// more about weights and images than the formats that follow from them.
+    pub fn published(&self) -> Plan {
+        let mut plan = self.clone();
+        if let Some(numbers) = &mut plan.numbers {
+            numbers.input.range = 0.0;
+        }
+        for format in plan.sites.iter_mut().filter_map(|s| s.format.as_mut()) {
+            format.range = 0.0;
+        }
+        plan
+    }
+
     /// Whether every value has a representation, so that the plan can be executed in fixed point.
     pub fn is_calibrated(&self) -> bool {
         self.numbers.is_some() && self.sites.iter().all(|s| s.format.is_some())

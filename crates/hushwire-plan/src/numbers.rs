@@ -19,7 +19,8 @@ pub struct Numbers {
 pub struct InputFormat {
     /// A real number x is the integer round(x * 2^fractional_bits).
     pub fractional_bits: i32,
-    /// Largest magnitude seen in calibration.
+    /// Largest magnitude seen in calibration, for readers of the file; nothing computes with it.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub range: f64,
 }
 
@@ -48,6 +49,10 @@ pub struct Site {
     /// Representation; absent until the plan is calibrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+}
+
+fn is_zero(range: &f64) -> bool {
+    *range == 0.0
 }
 
 fn exact() -> Gate {
@@ -87,15 +92,18 @@ pub struct Format {
     pub fractional_bits: i32,
     /// Width w of the opened values in bits: the gate's input u must satisfy |u| < 2^(w-2).
     pub width: u32,
-    /// Largest magnitude of the gate's input in calibration, as a real number.
+    /// Largest magnitude of the gate's input in calibration, as a real number, for readers of the
+    /// file; nothing computes with it.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub range: f64,
     /// Bits of the deciding form that are compared; absent where nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
 }
 
-/// The compared bits [low, low + bits) of a deciding form v: the decision is right wherever
-/// |v| < 2^(low + bits - 1), except that values in [-2^low, 0) may count as positive.
+/// The compared bits [low, low + bits) of a deciding form v. The decision is right wherever
+/// -2^(low + bits - 1) <= v <= 2^(low + bits - 1) - 2^low, except that values in (-2^low, 0) may
+/// count as positive: the bits below `low` are not looked at, and their carry is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {

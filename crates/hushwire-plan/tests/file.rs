@@ -78,6 +78,17 @@ fn every_gate_survives_writing_and_reading() {
 }
 
 #[test]
+fn the_published_plan_tells_no_ranges() {
+    let graph = graph();
+    let plan = calibrated(&graph, [Gate::Exact, Gate::Zero]);
+    assert!(plan.to_text().contains("range"));
+    let published = plan.published();
+    assert!(!published.to_text().contains("range"));
+    published.check(&graph).expect("it fits as the whole one does");
+    assert_eq!(Plan::from_bytes(published.to_text().as_bytes()).expect("it reads"), published);
+}
+
+#[test]
 fn the_file_is_one_that_people_can_write() {
     let graph = graph();
     let hash = hushwire_plan::architecture_hash(&graph);

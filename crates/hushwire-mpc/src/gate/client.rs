@@ -89,7 +89,7 @@ pub(crate) fn run<W: Word>(
         opened(own, &decided, layout, layer)?
     };
     let carries =
-        Bits::from_bytes(layout.identity, first.0).map_err(message("the masked carries"))?;
+        Bits::from_bytes(layout.carries(), first.0).map_err(message("the masked carries"))?;
     outputs(layout, op, p0, &public, &decisions, &carries, &mut out);
     let kind = if layout.at_once() { Kind::Second } else { Kind::Fourth };
     server.send(Phase::Online, step(op, kind), out)?;
@@ -127,7 +127,7 @@ fn outputs<W: Word>(
         z.iter_mut().zip(&wire).for_each(|(z, r)| *z = z.wrapping_add(*r));
         pack(&z, layout.ring, out);
     }
-    if layout.identity > 0 && layout.high() > 0 {
+    if layout.carries() > 0 {
         let passing = Passing::<W>::new(layout, op, p0);
         let shares: Vec<W> = words(p0, op, Purpose::IdentityCarry, layout.identity);
         let high: Vec<W> = passing

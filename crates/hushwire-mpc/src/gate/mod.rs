@@ -18,6 +18,8 @@
 //!      = base - q          where e = 1.
 //! ```
 //!
+//! \[m\] has m0 and m1 as its parts, less 2^w times a share of their wrap.
+//!
 //! A clip's decision is d = d_0 ^ d_high (both knots compare the same opened value), and its output
 //! d u + high d_high.
 

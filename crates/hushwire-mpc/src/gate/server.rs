@@ -79,8 +79,8 @@ pub(crate) fn run<W: Word>(
         .zip(&positions)
         .map(|(p, &i)| width.reduce(p.wrapping_add(u1[i as usize]).wrapping_add(offset)))
         .collect();
-    let mut opened_carries = Bits::from_fn(shifted.len(), |k| shifted[k].shr(w - 1) == W::ZERO);
-    opened_carries.xor_assign(&stream(p1, op, Purpose::IdentityBit).bits(layout.identity));
+    let mut opened_carries = Bits::from_fn(layout.carries(), |k| shifted[k].shr(w - 1) == W::ZERO);
+    opened_carries.xor_assign(&stream(p1, op, Purpose::IdentityBit).bits(layout.carries()));
 
     let rest;
     let (decisions, mut outputs) = if layout.at_once() {
@@ -119,21 +119,19 @@ pub(crate) fn run<W: Word>(
         place(z, layout.member_positions().as_deref(), &mut wire);
     }
     if layout.identity > 0 {
-        let mut high = vec![W::ZERO; layout.identity];
-        if layout.high() > 0 {
+        let mut high = vec![W::ZERO; layout.carries()];
+        if layout.carries() > 0 {
             unpack(outputs.0, layout.high(), &mut high)
                 .map_err(message("the masked outputs that pass"))?;
         }
-        let values = shifted
-            .iter()
-            .enumerate()
-            .map(|(k, u)| {
-                let flip = bit_word::<W>(&opened_carries, k).wrapping_neg();
-                let carry = carries.get(k).copied().unwrap_or(W::ZERO);
-                let carry = carry.xor(flip).wrapping_sub(flip).wrapping_add(high[k]);
-                u.wrapping_sub(offset).wrapping_add(carry.shl(w))
-            })
-            .collect();
+        let mut values: Vec<W> = shifted.iter().map(|u| u.wrapping_sub(offset)).collect();
+        for (k, (value, (share, high))) in
+            values.iter_mut().zip(carries.iter().zip(&high)).enumerate()
+        {
+            let flip = bit_word::<W>(&opened_carries, k).wrapping_neg();
+            let carry = share.xor(flip).wrapping_sub(flip).wrapping_add(*high);
+            *value = value.wrapping_add(carry.shl(w));
+        }
         place(values, Some(&positions), &mut wire);
     }
     Ok(wire)
@@ -201,6 +199,6 @@ fn unpack_dealt<W: Word>(
         carry: section(layout.members, high)?,
         decision_carry: section(layout.members, high)?,
     };
-    let carries = section(layout.identity, high)?;
+    let carries = section(layout.carries(), high)?;
     Ok(Dealt { comparing, signs, shares, carries })
 }

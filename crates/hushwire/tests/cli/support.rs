@@ -36,7 +36,7 @@ impl Bench {
     /// A grey image that is different for every seed.
     pub fn image(&self, name: &str, side: u32, seed: u32) {
         let pixel = |x: u32, y: u32| {
-            let stroke = (x * (3 + seed) + y * (7 + 2 * seed)) / 24 % 3 == 0;
+            let stroke = ((x * (3 + seed) + y * (7 + 2 * seed)) / 24).is_multiple_of(3);
             let centre = x.abs_diff(side / 2) + y.abs_diff(side / 2) < side / 2;
             image::Luma([if stroke && centre { 255 } else { 0 }])
         };

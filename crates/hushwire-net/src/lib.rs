@@ -10,6 +10,7 @@
 //! [`memory_pair`]. Both run the same framing code.
 
 mod agree;
+mod cutter;
 mod emulate;
 mod error;
 mod frame;
@@ -25,6 +26,7 @@ mod tls;
 mod transport;
 
 pub use agree::{AGREE_STEP, SharedKey, agree};
+pub use cutter::Cutter;
 pub use emulate::Emulation;
 pub use error::NetError;
 pub use frame::{

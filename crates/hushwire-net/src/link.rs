@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use crate::cutter::Cutter;
 use crate::error::Fault;
 use crate::frame::framed_len_with;
 use crate::inbox::{Inbox, NoFrame};
@@ -187,9 +188,23 @@ impl Link {
     /// Ends the link at once, as a crash would: nothing queued is delivered, and the peer sees the
     /// connection as lost.
     pub fn abort(self) {
-        self.outbox.stop();
-        self.lifeline.cut();
-        self.abort.abort();
+        self.sever();
+    }
+
+    /// Ends the link at once, as [`abort`](Link::abort) does, while others may be using it: whoever
+    /// sends or receives gets an error without delay.
+    pub fn sever(&self) {
+        self.cutter().cut();
+    }
+
+    /// What severs the link from elsewhere, without keeping it.
+    pub fn cutter(&self) -> Cutter {
+        Cutter {
+            outbox: Arc::clone(&self.outbox),
+            inbox: Arc::clone(&self.inbox),
+            abort: Arc::clone(&self.abort),
+            lifeline: Arc::clone(&self.lifeline),
+        }
     }
 
     fn volume(&self, len: usize) -> Volume {

@@ -204,6 +204,38 @@ fn a_killed_peer_is_noticed_by_receivers_and_senders() {
 }
 
 #[test]
+fn a_severed_link_lets_go_of_receivers_and_senders() {
+    let options = LinkOptions { send_queue: 1 << 20, ..LinkOptions::default() };
+    for (sending, receiving) in [(false, true), (true, false), (true, true)] {
+        on_both(&options, |client, server| {
+            let start = Instant::now();
+            thread::scope(|scope| {
+                if receiving {
+                    scope.spawn(|| {
+                        let error = client.recv(Phase::Online, 0, 1).unwrap_err();
+                        assert!(matches!(error, NetError::Disconnected { .. }), "{error}");
+                    });
+                }
+                if sending {
+                    // More than all buffers on the way hold.
+                    scope.spawn(|| {
+                        let piece = || client.send(Phase::Online, 0, vec![0; 1 << 20]);
+                        let error = (0..).find_map(|_| piece().err()).unwrap();
+                        assert!(matches!(error, NetError::Disconnected { .. }), "{error}");
+                    });
+                }
+                thread::sleep(Duration::from_millis(100));
+                client.sever();
+            });
+            assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+            // What had arrived may come first.
+            while server.recv_bounded(Phase::Online, 0, 1 << 20).is_ok() {}
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        });
+    }
+}
+
+#[test]
 fn both_ends_agree_on_a_key() {
     on_both(&LinkOptions::default(), |client, server| {
         let session = [3; 16];

@@ -69,6 +69,14 @@ pub enum GraphError {
         /// The most accepted.
         limit: usize,
     },
+    /// The values are too large together.
+    #[error("all values together take {got} elements; at most {limit} are accepted")]
+    TotalSize {
+        /// What the values take.
+        got: usize,
+        /// The most accepted.
+        limit: usize,
+    },
     /// An id refers to nothing, or to a node that does not come earlier.
     #[error("{what} refers to {index}, but only ids below {limit} may stand there")]
     Reference {

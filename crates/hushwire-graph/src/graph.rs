@@ -203,7 +203,7 @@ impl Graph {
             self.check_shape(node)
                 .map_err(|source| GraphError::Node { name: node.name.clone(), source })?;
         }
-        Ok(())
+        infer::check_total(&self.nodes)
     }
 
     /// Infers the node's shape from its inputs and compares; references are known to be valid.
@@ -253,5 +253,44 @@ impl Model {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Pool;
+
+    fn graph(input: &[usize], ops: &[(Op, &[usize])]) -> Graph {
+        let first = (Op::Input, input);
+        let node = |(i, (op, shape)): (usize, &(Op, &[usize]))| Node {
+            name: i.to_string(),
+            op: op.clone(),
+            inputs: i.checked_sub(1).map(NodeId).into_iter().collect(),
+            shape: Shape(shape.to_vec()),
+        };
+        Graph {
+            nodes: std::iter::once(&first).chain(ops).enumerate().map(node).collect(),
+            input: NodeId(0),
+            output: NodeId(ops.len()),
+            params: Vec::new(),
+            metadata: Metadata::default(),
+            output_kind: OutputKind::Logits,
+        }
+    }
+
+    #[test]
+    fn small_descriptions_of_large_networks_are_refused() {
+        let large: &[usize] = &[1 << 27];
+        let reshapes = |count| graph(large, &vec![(Op::Reshape, large); count]);
+        assert_eq!(reshapes(2).validate(), Ok(()));
+        assert!(matches!(reshapes(20).validate(), Err(GraphError::TotalSize { .. })));
+
+        let (side, map): (usize, &[usize]) = (1 << 20, &[1, 1, 1]);
+        let pads = [side / 2, side / 2, side / 2 - 1, side / 2 - 1];
+        let pool = Pool { kernel: [side; 2], stride: [1; 2], pads, count_include_pad: false };
+        assert_eq!(graph(map, &[(Op::AveragePool(pool.clone()), map)]).validate(), Ok(()));
+        let maximum = graph(map, &[(Op::MaxPool(pool), map)]);
+        assert!(matches!(maximum.validate(), Err(GraphError::TotalSize { .. })));
     }
 }

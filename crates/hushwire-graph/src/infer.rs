@@ -2,13 +2,17 @@
 //! arithmetic is checked and every attribute is looked at.
 
 use crate::{
-    Activation, Conv, GraphError, Op, ParamId, ParamInfo, Pool, Resize, Shape, ShapeError,
+    Activation, Conv, GraphError, Node, Op, ParamId, ParamInfo, Pool, Resize, Shape, ShapeError,
 };
 
 /// Most elements of one value per sample, and of one parameter.
 pub(crate) const MAX_ELEMENTS: usize = 1 << 28;
 /// Most elements of all parameters together.
 pub(crate) const MAX_PARAM_ELEMENTS: usize = 1 << 29;
+/// Most elements of all values of a graph together, see [`check_total`].
+const MAX_TOTAL_ELEMENTS: usize = 1 << 29;
+/// What a value counts beside its elements.
+const VALUE_OVERHEAD: usize = 256;
 /// Most axes of anything.
 const MAX_RANK: usize = 8;
 /// Largest attribute (stride, dilation, padding) accepted.
@@ -31,6 +35,26 @@ pub(crate) fn check_params(params: &[ParamInfo]) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+/// Bounds what lowering and running a graph take, which a few bytes could otherwise drive up at will.
+/// Private executors make values as large as a maximum's input for every row and column of its
+/// window. References and shapes are known to be valid.
+pub(crate) fn check_total(nodes: &[Node]) -> Result<(), GraphError> {
+    let cost = |node: &Node| {
+        let own = node.shape.len() + VALUE_OVERHEAD;
+        let inputs = || node.inputs.iter().map(|i| nodes[i.0].shape.len()).sum::<usize>();
+        match &node.op {
+            Op::MaxPool(pool) => (own + inputs()).saturating_mul(pool.kernel[0] + pool.kernel[1]),
+            _ => own,
+        }
+    };
+    let total = nodes.iter().map(cost).fold(0, usize::saturating_add);
+    if total <= MAX_TOTAL_ELEMENTS {
+        Ok(())
+    } else {
+        Err(GraphError::TotalSize { got: total, limit: MAX_TOTAL_ELEMENTS })
+    }
 }
 
 /// The shape of `op`'s value. `declared` is the shape the node claims: it is the answer where the

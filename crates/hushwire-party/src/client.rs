@@ -1,6 +1,7 @@
 //! The client, P0.
 
 mod setup;
+mod stored;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +11,12 @@ use hushwire_net::{Link, Phase, SessionId, SharedKey, Traffic};
 
 use crate::hooks::Stage;
 use crate::report::{Links, cpu_seconds, traffic_since};
-use crate::store::{Entry, State, now};
 use crate::width::Asking;
 use crate::wire::{Ready, Report, Request, farewell, hear, say};
 use crate::{
-    BundleId, ClientConfig, Hooks, Network, Outcome, PartiesReport, PartyError, PartyReport,
-    PhaseReport, Store,
+    BundleId, ClientConfig, Hooks, Network, Outcome, PartiesReport, PartyError, PartyReport, Store,
 };
+pub use stored::Prepared;
 
 /// A client in a session with a server and a helper.
 pub struct Client {
@@ -48,19 +48,6 @@ struct Meters {
     helper: Traffic,
     cpu: f64,
     setup_seconds: f64,
-}
-
-/// Bundles that were stored, and what they took.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Prepared {
-    /// Their names.
-    pub ids: Vec<BundleId>,
-    /// Since the session began, or since the report before.
-    pub setup: PhaseReport,
-    /// All of them together.
-    pub offline: PhaseReport,
-    /// What the processes used.
-    pub parties: PartiesReport,
 }
 
 impl std::fmt::Debug for Client {
@@ -102,65 +89,6 @@ impl Client {
         self.guarded(|client| client.infer_fresh(input, batch, comparison))
     }
 
-    /// Prepares `count` inferences of `batch` samples each and stores them, here and at the server.
-    ///
-    /// # Errors
-    /// A batch that is not admitted, which the client survives; any other error ends the session.
-    /// Bundles that were complete before the error stay stored.
-    pub fn prepare(&mut self, batch: usize, count: usize) -> Result<Prepared, PartyError> {
-        let batch = self.admit(batch)?;
-        let count = u32::try_from(count)
-            .map_err(|_| PartyError::Limit(format!("{count} bundles are too many")))?;
-        self.open_store()?;
-        self.guarded(|client| client.prepare_stored(batch, count))
-    }
-
-    /// The stored bundles that fit this session's server, network and weights, oldest first, with
-    /// their batch sizes.
-    ///
-    /// # Errors
-    /// A state directory that cannot be used.
-    pub fn stored(&mut self) -> Result<Vec<(BundleId, usize)>, PartyError> {
-        let ready = self.open_store()?.ready()?;
-        let fits = |(id, entry): (BundleId, Entry)| {
-            self.check(&id, &entry).ok().map(|()| (id, entry.batch as usize))
-        };
-        Ok(ready.into_iter().filter_map(fits).collect())
-    }
-
-    /// One inference with stored preprocessing, which is used up whatever happens.
-    ///
-    /// # Errors
-    /// A bundle that is unknown, spent or does not fit, or an input of another length than the
-    /// bundle's batch: the client survives these and the bundle is not touched. Any other error ends
-    /// the session, and the bundle is gone.
-    pub fn infer_stored(&mut self, id: &BundleId, input: &[f32]) -> Result<Outcome, PartyError> {
-        let batch = self.batch_of(input)?;
-        if self.over {
-            return Err(PartyError::Over);
-        }
-        self.open_store()?;
-        let store = self.store.as_ref().ok_or(PartyError::Over)?;
-        let (entry, bytes) = store.take(id, &self.owner, |entry: &Entry| {
-            self.check(id, entry)?;
-            if entry.batch != batch {
-                let reason = format!("it is for {} samples, not {batch}", entry.batch);
-                return Err(PartyError::Bundle { id: *id, reason });
-            }
-            Ok(())
-        })?;
-        self.guarded(|client| {
-            client.hooks.reach(Stage::Taken)?;
-            let bundle = ClientBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
-            drop(bytes);
-            let job = client.job(batch, entry.comparison);
-            say(&client.server, &Request::Stored { bundle: *id })?;
-            let Ready = hear(&client.server)?;
-            let (logits, seconds) = client.online(&job, bundle, input)?;
-            client.outcome(logits, None, seconds)
-        })
-    }
-
     /// Ends the session in good order.
     ///
     /// # Errors
@@ -192,31 +120,6 @@ impl Client {
         fits.ok_or_else(|| {
             PartyError::Limit(format!("a batch of {batch}; the server takes 1 to {most} samples"))
         })
-    }
-
-    /// Whether a stored bundle can be used in this session.
-    fn check(&self, id: &BundleId, entry: &Entry) -> Result<(), PartyError> {
-        let reason = if entry.owner != self.owner {
-            "it was made with another server"
-        } else if entry.network != self.network.hash() {
-            "it was made for another network"
-        } else if entry.weights != self.weights {
-            "the model has new weights"
-        } else {
-            return Ok(());
-        };
-        Err(PartyError::Bundle { id: *id, reason: reason.to_owned() })
-    }
-
-    fn open_store(&mut self) -> Result<&Store, PartyError> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => {
-                let dir = self.config.state.join("bundles");
-                Store::open(&dir, Arc::clone(&self.hooks.storage))?
-            }
-        };
-        Ok(self.store.insert(store))
     }
 
     /// Runs a request; an error ends the session, and the peers are told.
@@ -261,33 +164,6 @@ impl Client {
         self.outcome(logits, Some(offline), online)
     }
 
-    fn prepare_stored(&mut self, batch: u32, count: u32) -> Result<Prepared, PartyError> {
-        let start = Instant::now();
-        let comparison = self.config.comparison;
-        let job = self.job(batch, comparison);
-        self.request(&Request::Prepare { batch, comparison, count })?;
-        let mut ids = Vec::new();
-        for _ in 0..count {
-            let (id, bundle) = self.offline(&job)?;
-            let entry = Entry {
-                owner: self.owner.clone(),
-                network: self.network.hash(),
-                weights: self.weights,
-                batch,
-                comparison,
-                created: now(),
-                state: State::Ready,
-            };
-            self.open_store()?.add(&id, &entry, &bundle.to_bytes())?;
-            ids.push(id);
-        }
-        let Ready = hear(&self.server)?;
-        let seconds = start.elapsed().as_secs_f64();
-        let outcome = self.outcome(Vec::new(), Some(seconds), 0.0)?;
-        let Outcome { setup, offline, parties, .. } = outcome;
-        Ok(Prepared { ids, setup, offline, parties })
-    }
-
     fn offline(&mut self, job: &Job) -> Result<(BundleId, ClientBundle), PartyError> {
         self.hooks.reach(Stage::Offline)?;
         let id = BundleId::new(&self.id, self.bundles);
@@ -318,7 +194,7 @@ impl Client {
     ) -> Result<Outcome, PartyError> {
         let server: Report = hear(&self.server)?;
         let helper = match offline {
-            Some(_) => Some(hear::<Report>(&self.helper)?.party),
+            Some(_) => hear::<Report>(&self.helper)?.party,
             None => None,
         };
         let meters = &mut self.meters;

@@ -1,43 +1,24 @@
 //! The parties' configuration: TOML files, or the same values from code.
 
-use std::io;
+mod error;
+mod identity;
+mod line;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hushwire_mpc::Comparison;
-use hushwire_net::{Emulation, Identity, LinkOptions, PeerCertificate, TlsOptions};
+use hushwire_net::TlsOptions;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The text does not parse, lacks a field or has one too many; TOML's own message says where.
-    #[error("the configuration {} does not parse: {source}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        source: Box<toml::de::Error>,
-    },
-    /// A field has a value that does not work.
-    #[error("configuration field `{field}`: {reason}")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// What is wrong, and what would work.
-        reason: String,
-    },
-}
+pub use error::ConfigError;
+use error::field;
+pub use identity::identity_files;
+pub(crate) use identity::{load_certificate, load_certificates, load_identity};
+use line::{check_line, tls};
+
+/// Most bundles of a client: their names fit into one message.
+const MAX_STORED: u32 = 1_000_000;
 
 /// A party to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +72,13 @@ pub struct ServerConfig {
     /// Age at which the model's key is replaced; the masked weights are then uploaded again.
     #[serde(default = "defaults::renewal")]
     pub key_renewal_days: u64,
+    /// Age at which stored bundles that were not used are given up.
+    #[serde(default = "defaults::stored_days")]
+    pub stored_days: u64,
+    /// Whether clients are told this process's processor time and peak memory, which other clients'
+    /// requests are part of.
+    #[serde(default)]
+    pub share_usage: bool,
     /// The helper.
     pub helper: PeerConfig,
     /// A line to emulate.
@@ -124,6 +112,10 @@ pub struct HelperConfig {
     /// Masked weights that are kept, on disk and in memory, in 2^20 bytes each.
     #[serde(default = "defaults::cache")]
     pub cache_mib: u64,
+    /// Whether clients are told this process's processor time and peak memory, which other clients'
+    /// requests are part of.
+    #[serde(default)]
+    pub share_usage: bool,
     /// A line to emulate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LineConfig>,
@@ -173,27 +165,15 @@ mod defaults {
     pub(super) fn renewal() -> u64 {
         30
     }
+    pub(super) fn stored_days() -> u64 {
+        30
+    }
     pub(super) fn cache() -> u64 {
         4096
     }
     pub(super) fn comparison() -> Comparison {
         Comparison::Digits
     }
-}
-
-/// The key file and the certificate file that a configuration's `identity` stands for: `key.pem`
-/// and `cert.pem` in it if it is a directory, otherwise itself with `.key.pem` and `.cert.pem`
-/// appended.
-pub fn identity_files(identity: &Path) -> (PathBuf, PathBuf) {
-    if identity.is_dir() {
-        return (identity.join("key.pem"), identity.join("cert.pem"));
-    }
-    let with = |ending: &str| {
-        let mut path = identity.as_os_str().to_owned();
-        path.push(ending);
-        PathBuf::from(path)
-    };
-    (with(".key.pem"), with(".cert.pem"))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
@@ -209,10 +189,6 @@ fn rebase<'a>(file: &Path, paths: impl IntoIterator<Item = &'a mut PathBuf>) {
     for path in paths {
         *path = folder.join(&*path);
     }
-}
-
-fn field(field: &'static str, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Field { field, reason: reason.into() }
 }
 
 fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
@@ -238,6 +214,10 @@ impl ServerConfig {
         positive("max_sessions", self.max_sessions as u64)?;
         positive("max_batch", self.max_batch.into())?;
         positive("key_renewal_days", self.key_renewal_days)?;
+        positive("stored_days", self.stored_days)?;
+        if self.max_stored > MAX_STORED {
+            return Err(field("max_stored", format!("at most {MAX_STORED} are possible")));
+        }
         if self.clients.is_empty() {
             return Err(field("clients", "nobody may connect; list a client's certificate"));
         }
@@ -309,54 +289,4 @@ impl ClientConfig {
     pub(crate) fn tls(&self) -> TlsOptions {
         tls(self.timeout_seconds, self.link, 1)
     }
-}
-
-fn check_line(line: Option<LineConfig>) -> Result<(), ConfigError> {
-    let Some(LineConfig { rtt_ms, mbit }) = line else { return Ok(()) };
-    if !(0.0..=60_000.0).contains(&rtt_ms) {
-        return Err(field("link.rtt_ms", format!("{rtt_ms} ms; 0 to 60000 are possible")));
-    }
-    if mbit.is_some_and(|rate| rate.is_nan() || rate <= 0.0) {
-        return Err(field("link.mbit", "must be positive; leave it out for no limit"));
-    }
-    Ok(())
-}
-
-fn tls(timeout_seconds: u64, line: Option<LineConfig>, sessions: usize) -> TlsOptions {
-    let timeout = Duration::from_secs(timeout_seconds);
-    let emulation = line.map(|line| Emulation {
-        rtt: Duration::from_secs_f64(line.rtt_ms / 1e3),
-        mbit_per_s: line.mbit,
-    });
-    let defaults = TlsOptions::default();
-    TlsOptions {
-        link: LinkOptions { timeout, emulation, ..LinkOptions::default() },
-        // A party that waits for us while we wait for another must hear of it in time.
-        connect_timeout: timeout / 2,
-        handshake_timeout: timeout.min(defaults.handshake_timeout),
-        max_handshakes: defaults.max_handshakes.max(2 * sessions),
-    }
-}
-
-/// Loads the own key and certificate.
-pub(crate) fn load_identity(identity: &Path) -> Result<Identity, crate::PartyError> {
-    let (key, certificate) = identity_files(identity);
-    Ok(Identity::load(&key, &certificate)?)
-}
-
-/// Loads the certificates of a field.
-pub(crate) fn load_certificates(
-    name: &'static str,
-    paths: &[PathBuf],
-) -> Result<Vec<PeerCertificate>, ConfigError> {
-    let load = |path: &PathBuf| load_certificate(name, path);
-    paths.iter().map(load).collect()
-}
-
-/// Loads the certificate of a field.
-pub(crate) fn load_certificate(
-    name: &'static str,
-    path: &Path,
-) -> Result<PeerCertificate, ConfigError> {
-    PeerCertificate::load(path).map_err(|e| field(name, format!("{}: {e}", path.display())))
 }

@@ -81,7 +81,7 @@ pub enum DescriptionError {
     Lower(#[from] LowerError),
 }
 
-/// The bytes that travel. The plan is its text: what people read is what is hashed.
+/// The bytes that travel. The plan is its published text: what people read is what is hashed.
 #[derive(Serialize, Deserialize)]
 struct Description {
     protocol: u32,
@@ -114,8 +114,9 @@ impl Network {
     /// A plan that does not fit or is not calibrated, a network that cannot be executed, or one
     /// whose description is too long.
     pub fn new(graph: &Graph, plan: &Plan) -> Result<Arc<Network>, DescriptionError> {
+        let published = plan.published();
         let description =
-            Description { protocol: PROTOCOL, plan: plan.to_text(), graph: graph.clone() };
+            Description { protocol: PROTOCOL, plan: published.to_text(), graph: graph.clone() };
         Network::from_bytes(postcard::to_stdvec(&description)?)
     }
 
@@ -163,7 +164,7 @@ impl Network {
         &self.graph
     }
 
-    /// The plan in force.
+    /// The plan in force, without the ranges that calibration measured.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

@@ -139,6 +139,9 @@ pub enum PartyError {
     /// Two parties asked for different things in one session.
     #[error("client and server ask the helper for different things; their releases may differ")]
     Disagreement,
+    /// The party is about to end.
+    #[error("the party is shutting down")]
+    Stopping,
     /// An earlier error ended this client's session.
     #[error("the session has ended after an earlier error; connect again")]
     Over,

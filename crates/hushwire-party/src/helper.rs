@@ -9,8 +9,10 @@ use std::sync::Arc;
 use hushwire_net::{Incoming, Listener, Role, agree};
 
 use crate::config::{load_certificates, load_identity};
+use crate::seats::Seat;
+use crate::service::{self, Host};
 use crate::wire::farewell;
-use crate::{Handle, HelperConfig, Hooks, PartyError, service};
+use crate::{Handle, HelperConfig, Hooks, PartyError};
 use cache::Cache;
 use room::{Guest, Room};
 
@@ -57,25 +59,35 @@ impl Helper {
         // Each session has two guests.
         let places = 2 * config.max_sessions;
         let room = Room::new(tls.link.timeout / 2);
-        let shared = Arc::new(Shared { config, hooks, room, cache });
-        service::serve("helper", listener, places, move |incoming| shared.receive(incoming))
+        service::serve(listener, places, Arc::new(Shared { config, hooks, room, cache }))
     }
 }
 
-impl Shared {
+impl Host for Shared {
+    const NAME: &'static str = "helper";
+
     /// Receives one of a session's two guests. The thread of the first waits for the second and
     /// then runs the session.
-    fn receive(&self, incoming: Incoming) -> Result<(), PartyError> {
+    fn session(&self, incoming: Incoming, seat: &Seat) -> Result<(), PartyError> {
         let id = incoming.session();
+        let certificate = incoming.certificate().fingerprint();
         let link = incoming.accept()?;
+        seat.watch(&link);
         let key = farewell(agree(&link, Role::Helper, &id).map_err(Into::into), &[&link])?;
-        let Some((client, server)) = self.room.meet(id, Guest { link, key })? else {
+        let Some((client, server)) = self.room.meet(id, Guest { link, certificate, key })? else {
             return Ok(());
         };
-        let outcome = session::run(self, id, &client, &server);
+        // The second guest's own seat is free by now.
+        seat.watch(&client.link);
+        seat.watch(&server.link);
+        let outcome = session::run(self, seat, id, &client, &server);
         farewell(outcome, &[&client.link, &server.link])?;
         // Whoever has left before need not be told.
         let _ = (client.link.close(), server.link.close());
         Ok(())
+    }
+
+    fn stop(&self) {
+        self.room.close();
     }
 }

@@ -19,9 +19,11 @@ mod helper;
 mod hooks;
 mod model_key;
 mod report;
+mod seats;
 mod server;
 mod service;
 mod store;
+mod told;
 mod width;
 mod wire;
 

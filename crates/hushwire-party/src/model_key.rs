@@ -1,20 +1,22 @@
 //! The key of a model: made by the server, given to its clients, never to the helper.
 
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hushwire_graph::Params;
+use hushwire_fixed::Weights;
+use hushwire_fixed::program::{Op, Program};
 use hushwire_mpc::Key;
+use hushwire_ring::Word;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::Hash;
 use crate::files::{Disk, private_dir, write_whole};
-use crate::store::now;
+use crate::store::{DAY, now};
 
 const FILE: &str = "model.key";
-const DAY: u64 = 24 * 60 * 60;
 
 /// Why a model's key cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,7 @@ pub(crate) struct ModelKeyFile {
     key: [u8; 16],
     /// Names the weights: drawn afresh when they change, kept when the key alone is renewed.
     pub(crate) weights: [u8; 16],
-    /// Hash of network and weights; never leaves the server.
+    /// Hash of the program and its integers; never leaves the server.
     model: Hash,
     created: u64,
 }
@@ -111,16 +113,43 @@ impl ModelKeyFile {
     }
 }
 
-/// Hash of a network and its weights.
-pub(crate) fn hash_model(network: Hash, params: &Params) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update(network.0);
-    for (_, tensor) in params.iter() {
-        for number in &tensor.data {
-            hash.update(number.to_le_bytes());
+/// Hash of a network, of the program that this release makes of it, and of all its secret integers.
+///
+/// A key masks one set of integers: were it to mask another, the helper would see the difference.
+/// So it is bound to what is masked, not to the numbers in the model file, which another release may
+/// round or order in another way.
+pub(crate) fn hash_model<W: Word>(network: Hash, program: &Program, weights: &Weights<W>) -> Hash {
+    let mut hash = Hashing(Sha256::new());
+    hash.0.update(b"hushwire/1 model");
+    hash.0.update(network.0);
+    // Any text will do that changes when the program does.
+    write!(hash, "{program:?}").unwrap_or_else(|_| unreachable!("hashing does not fail"));
+    for (i, op) in program.ops.iter().enumerate() {
+        if matches!(op, Op::Linear(_) | Op::AddParam { .. }) {
+            hash.words(i, weights.values(i));
+            hash.words(i, weights.bias(i).unwrap_or_default());
         }
     }
-    Hash(hash.finalize().into())
+    Hash(hash.0.finalize().into())
+}
+
+struct Hashing(Sha256);
+
+impl Hashing {
+    fn words<W: Word>(&mut self, op: usize, words: &[W]) {
+        self.0.update((op as u64).to_le_bytes());
+        self.0.update((words.len() as u64).to_le_bytes());
+        for word in words {
+            self.0.update(word.to_u64().to_le_bytes());
+        }
+    }
+}
+
+impl Write for Hashing {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
 }
 
 /// Fresh bytes from the system.

@@ -87,13 +87,14 @@ pub struct LayerReport {
 pub struct PartiesReport {
     /// The client's.
     pub client: PartyReport,
-    /// The server's.
-    pub server: PartyReport,
-    /// The helper's; absent when it took no part.
+    /// The server's; absent when it does not share it.
+    pub server: Option<PartyReport>,
+    /// The helper's; absent when it took no part or does not share it.
     pub helper: Option<PartyReport>,
 }
 
-/// What a process used. A process that serves several sessions counts them together.
+/// What a process used. A process that serves several sessions counts them together, so server and
+/// helper share it only if their configuration says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartyReport {
     /// Most memory the process ever had, in bytes; absent where the system does not tell.

@@ -6,15 +6,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hushwire_graph::Model;
-use hushwire_net::{Identity, Listener, PeerCertificate, Role, TlsOptions};
+use hushwire_net::{Identity, Incoming, Listener, PeerCertificate, Role, TlsOptions};
 use hushwire_plan::{MAX_BYTES, Plan};
 
 use crate::config::{load_certificate, load_certificates, load_identity};
-use crate::model_key::{ModelKeyFile, hash_model};
+use crate::model_key::ModelKeyFile;
+use crate::seats::Seat;
+use crate::service::{self, Host};
+use crate::store::{DAY, now};
 use crate::width::{Serving, serving};
 use crate::{
     ConfigError, DescriptionError, Handle, Hash, Hooks, Network, PartyError, ServerConfig, Store,
-    service,
+    StoreError,
 };
 
 /// Serves a network.
@@ -31,7 +34,7 @@ struct Shared {
     network: Arc<Network>,
     serving: Arc<dyn Serving>,
     store: Store,
-    /// Hash of network and weights.
+    /// Hash of the network and its secret integers.
     model: Hash,
     epoch: Mutex<Arc<Epoch>>,
 }
@@ -75,8 +78,9 @@ impl Server {
         let tls = config.tls();
         let store = Store::open(&config.state.join("bundles"), Arc::clone(&hooks.storage))?;
         let serving = serving(network.program(), &model.params);
-        let hash = hash_model(network.hash(), &model.params);
+        let hash = serving.hash(network.hash());
         let file = ModelKeyFile::open(&config.state, hash, config.key_renewal_days)?;
+        discard_useless(&store, &file, config.stored_days)?;
         let epoch = Mutex::new(Epoch::new(file, serving.as_ref()));
         let trusted = clients.into_iter().map(|certificate| (Role::Client, certificate)).collect();
         let listener =
@@ -95,7 +99,7 @@ impl Server {
             model: hash,
             epoch,
         });
-        service::serve("server", listener, limit, move |incoming| session::run(&shared, incoming))
+        service::serve(listener, limit, shared)
     }
 }
 
@@ -117,6 +121,22 @@ impl Shared {
         }
         Ok(Arc::clone(&epoch))
     }
+}
+
+impl Host for Shared {
+    const NAME: &'static str = "server";
+
+    fn session(&self, incoming: Incoming, seat: &Seat) -> Result<(), PartyError> {
+        session::run(self, incoming, seat)
+    }
+}
+
+/// Gives up bundles that are too old, and those of weights that are not served: weights that come
+/// back get another name.
+fn discard_useless(store: &Store, file: &ModelKeyFile, days: u64) -> Result<(), StoreError> {
+    let oldest = now().saturating_sub(days.saturating_mul(DAY));
+    let useless = |entry: &crate::Entry| entry.weights != file.weights || entry.created < oldest;
+    store.discard(|_, entry| useless(entry)).map(drop)
 }
 
 fn read_plan(path: &Path) -> Result<Plan, ConfigError> {

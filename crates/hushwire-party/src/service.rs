@@ -1,26 +1,32 @@
 //! What listening parties have in common: an accept loop, a bounded number of session threads, and
 //! an orderly end.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hushwire_net::{Incoming, Listener, NetError};
 
 use crate::PartyError;
+use crate::seats::{Seat, Seats};
 
 /// How long shutting down may go unnoticed.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 
 /// A running server or helper. Dropping it shuts it down and waits.
-#[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
-    stop: Arc<AtomicBool>,
+    stop: Box<dyn Fn() + Send + Sync>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.addr)
+    }
 }
 
 impl Handle {
@@ -29,13 +35,14 @@ impl Handle {
         self.addr
     }
 
-    /// Takes no more sessions. Those that run go on to their end.
+    /// Takes no more sessions and ends those that wait for a request or are being set up. A request
+    /// that is being served is served to its end, and its session ends then.
     pub fn shutdown(&self) {
-        self.stop.store(true, Ordering::Release);
+        (self.stop)();
     }
 
     /// Waits until the party has ended: after [`shutdown`](Self::shutdown), when its sessions have.
-    /// A session whose client is silent ends with the configured time-out.
+    /// A request whose client or helper is silent ends with the configured time-out.
     pub fn join(mut self) {
         self.wait();
     }
@@ -55,25 +62,40 @@ impl Drop for Handle {
     }
 }
 
+/// A listening party.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// What its log calls it.
+    const NAME: &'static str;
+
+    /// Holds the session that someone asks for.
+    fn session(&self, incoming: Incoming, seat: &Seat) -> Result<(), PartyError>;
+
+    /// Ends whatever waits for something else than a link.
+    fn stop(&self) {}
+}
+
 /// Serves arrivals, each in a thread of its own, at most `limit` at once; more are declined.
-pub(crate) fn serve(
-    name: &'static str,
+pub(crate) fn serve<H: Host>(
     listener: Listener,
     limit: usize,
-    session: impl Fn(Incoming) -> Result<(), PartyError> + Send + Sync + 'static,
+    host: Arc<H>,
 ) -> Result<Handle, PartyError> {
     let addr = listener.local_addr();
-    let stop = Arc::<AtomicBool>::default();
-    let stopped = Arc::clone(&stop);
-    let session = Arc::new(session);
+    let seats = Arc::<Seats>::default();
+    let stop = {
+        let (seats, host) = (Arc::clone(&seats), Arc::clone(&host));
+        move || {
+            seats.stop();
+            host.stop();
+        }
+    };
     let body = move || {
-        let places = Arc::new(Places::default());
-        while !stopped.load(Ordering::Acquire) {
+        while !seats.is_stopping() {
             match listener.accept(TICK) {
-                Ok(Some(incoming)) => begin(name, incoming, limit, &places, &session),
+                Ok(Some(incoming)) => begin(incoming, limit, &seats, &host),
                 Ok(None) => {}
                 Err(error @ NetError::Bind { .. }) => {
-                    tracing::error!(%error, "{name} ends");
+                    tracing::error!(%error, "{} ends", H::NAME);
                     break;
                 }
                 // The listener has logged why it turned someone away.
@@ -81,43 +103,39 @@ pub(crate) fn serve(
             }
         }
         drop(listener);
-        places.wait_empty();
+        seats.wait_empty();
     };
-    let thread = thread::Builder::new().name(name.into()).spawn(body).map_err(no_thread)?;
-    Ok(Handle { addr, stop, thread: Some(thread) })
+    let thread = thread::Builder::new().name(H::NAME.into()).spawn(body).map_err(no_thread)?;
+    Ok(Handle { addr, stop: Box::new(stop), thread: Some(thread) })
 }
 
 fn no_thread(error: std::io::Error) -> PartyError {
     PartyError::System { what: "a thread", reason: error.to_string() }
 }
 
-fn begin(
-    name: &'static str,
-    incoming: Incoming,
-    limit: usize,
-    places: &Arc<Places>,
-    session: &Arc<impl Fn(Incoming) -> Result<(), PartyError> + Send + Sync + 'static>,
-) {
+fn begin<H: Host>(incoming: Incoming, limit: usize, seats: &Arc<Seats>, host: &Arc<H>) {
     let (peer, addr) = (incoming.peer(), incoming.addr());
-    let Some(place) = places.take(limit) else {
+    let Some(seat) = seats.take(limit) else {
         tracing::warn!(%peer, %addr, limit, "declined a session: all places are taken");
         // If the peer has gone, so has its request.
         let _ = incoming.refuse();
         return;
     };
-    let session = Arc::clone(session);
-    let spawned = thread::Builder::new().name(format!("{name} session")).spawn(move || {
+    let host = Arc::clone(host);
+    let spawned = thread::Builder::new().name(format!("{} session", H::NAME)).spawn(move || {
         let id = hex::encode(incoming.session());
         let certificate = incoming.certificate().fingerprint();
-        let outcome = catch_unwind(AssertUnwindSafe(|| session(incoming)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| host.session(incoming, &seat)));
         let outcome = outcome.unwrap_or_else(|panic| Err(PartyError::Panic(text_of(&*panic))));
         match outcome {
             Ok(()) => tracing::info!(session = id, %peer, %certificate, "session ended"),
+            Err(error) if seat.is_stopping() => {
+                tracing::info!(session = id, %peer, %certificate, %error, "session cut off");
+            }
             Err(error) => {
                 tracing::warn!(session = id, %peer, %certificate, %error, "session failed");
             }
         }
-        drop(place);
     });
     if let Err(error) = spawned {
         tracing::warn!(%peer, %addr, %error, "no thread for a session");
@@ -127,37 +145,4 @@ fn begin(
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
-}
-
-/// Sessions that run.
-#[derive(Default)]
-struct Places {
-    taken: Mutex<usize>,
-    freed: Condvar,
-}
-
-struct Place(Arc<Places>);
-
-impl Places {
-    fn take(self: &Arc<Places>, limit: usize) -> Option<Place> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if *taken >= limit {
-            return None;
-        }
-        *taken += 1;
-        Some(Place(Arc::clone(self)))
-    }
-
-    fn wait_empty(&self) {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_while(taken, |taken| *taken > 0);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.freed.notify_all();
-    }
 }

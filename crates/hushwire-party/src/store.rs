@@ -5,7 +5,9 @@
 //! says [`State::Ready`]; [`Store::take`] makes [`State::Spent`] durable before it reads the file.
 //! There is no way back from there: whatever crashes when, a bundle is handed out once or never.
 
-use std::collections::HashSet;
+mod error;
+mod recover;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +20,17 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::files::{Storage, private_dir, private_file, sync_parent, write_whole};
+use crate::model_key::random;
 use crate::{BundleId, Hash};
+pub use error::StoreError;
 
 const LEDGER: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("bundles");
+
+/// One row: the store's name.
+const NAME: TableDefinition<'_, (), &[u8; 16]> = TableDefinition::new("name");
+
+/// Seconds of a day.
+pub(crate) const DAY: u64 = 24 * 60 * 60;
 
 /// Ending of bundle files.
 const BUNDLE: &str = "bundle";
@@ -30,6 +40,9 @@ const BUNDLE: &str = "bundle";
 pub struct Entry {
     /// Fingerprint of the certificate of the party that has the other half.
     pub owner: String,
+    /// Names the client's store. A client may have several, and each speaks for itself alone when
+    /// client and server compare what they have.
+    pub store: [u8; 16],
     /// The network it was made for.
     pub network: Hash,
     /// The weights it was made for.
@@ -49,84 +62,15 @@ pub struct Entry {
 pub enum State {
     /// It can, once.
     Ready,
-    /// It was handed out. For good.
+    /// It was handed out or given up. For good.
     Spent,
-}
-
-/// An error of the store.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// Another process has this directory.
-    #[error(
-        "the state directory {} is in use by another process; give each its own, or stop the other",
-        dir.display()
-    )]
-    InUse {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// The disk is full.
-    #[error(
-        "the disk is full: {} needs {needed} bytes; make room, or prepare fewer bundles",
-        path.display()
-    )]
-    Full {
-        /// The file that did not fit.
-        path: PathBuf,
-        /// Its length.
-        needed: u64,
-    },
-    /// A file or directory cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The ledger failed.
-    #[error(
-        "the ledger in {} failed: {reason}; if it is damaged, delete the whole directory: the \
-         bundles in it are lost, nothing else",
-        dir.display()
-    )]
-    Ledger {
-        /// The directory.
-        dir: PathBuf,
-        /// What the database said.
-        reason: String,
-    },
-    /// There is no such bundle.
-    #[error("there is no bundle {id} here")]
-    Unknown {
-        /// The name asked for.
-        id: BundleId,
-    },
-    /// The bundle belongs to someone else.
-    #[error("bundle {id} was made with another peer")]
-    NotOwner {
-        /// The name asked for.
-        id: BundleId,
-    },
-    /// The bundle was used before.
-    #[error("bundle {id} has been used; each can be used once, prepare new ones")]
-    Spent {
-        /// The name asked for.
-        id: BundleId,
-    },
-    /// A bundle of this name exists.
-    #[error("there is a bundle {id} already")]
-    Duplicate {
-        /// The name.
-        id: BundleId,
-    },
 }
 
 /// A directory of bundles. One process at a time has it.
 pub struct Store {
     dir: PathBuf,
     ledger: Database,
+    name: [u8; 16],
     storage: Arc<dyn Storage>,
 }
 
@@ -151,9 +95,37 @@ impl Store {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { dir: dir.to_owned() },
             other => StoreError::Ledger { dir: dir.to_owned(), reason: other.to_string() },
         })?;
-        let store = Store { dir: dir.to_owned(), ledger, storage };
+        let mut store = Store { dir: dir.to_owned(), ledger, name: [0; 16], storage };
+        store.name = store.read_name()?;
         store.recover()?;
         Ok(store)
+    }
+
+    /// Names this store: random, drawn when it was made. Not secret.
+    pub fn name(&self) -> [u8; 16] {
+        self.name
+    }
+
+    fn read_name(&self) -> Result<[u8; 16], StoreError> {
+        let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+        let name = {
+            let mut table = txn.open_table(NAME).map_err(|e| self.failed(e))?;
+            let kept = table.get(()).map_err(|e| self.failed(e))?.map(|name| *name.value());
+            match kept {
+                Some(name) => name,
+                None => {
+                    let source = io::Error::other;
+                    let name = random().map_err(|e| StoreError::Io {
+                        path: self.dir.clone(),
+                        source: source(e),
+                    })?;
+                    table.insert((), &name).map_err(|e| self.failed(e))?;
+                    name
+                }
+            }
+        };
+        txn.commit().map_err(|e| self.failed(e))?;
+        Ok(name)
     }
 
     fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
@@ -162,49 +134,6 @@ impl Store {
 
     fn path(&self, id: &BundleId) -> PathBuf {
         self.dir.join(format!("{id}.{BUNDLE}"))
-    }
-
-    fn recover(&self) -> Result<(), StoreError> {
-        let io = |source| StoreError::Io { path: self.dir.clone(), source };
-        let mut ready: HashSet<BundleId> = HashSet::new();
-        {
-            let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
-            {
-                let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
-                let mut gone = Vec::new();
-                for row in table.iter().map_err(|e| self.failed(e))? {
-                    let (id, value) = row.map_err(|e| self.failed(e))?;
-                    let id = BundleId(*id.value());
-                    let entry = self.decode(value.value())?;
-                    match entry.state {
-                        State::Ready if self.path(&id).exists() => drop(ready.insert(id)),
-                        State::Ready => gone.push((id, entry)),
-                        State::Spent => {}
-                    }
-                }
-                for (id, entry) in gone {
-                    tracing::warn!(bundle = %id, "the file of a stored bundle is gone");
-                    let bytes = encode(&Entry { state: State::Spent, ..entry });
-                    table.insert(&id.0, bytes.as_slice()).map_err(|e| self.failed(e))?;
-                }
-            }
-            txn.commit().map_err(|e| self.failed(e))?;
-        }
-        for file in fs::read_dir(&self.dir).map_err(io)? {
-            let path = file.map_err(io)?.path();
-            let ending = path.extension().and_then(|e| e.to_str());
-            let id = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
-            let stale = match (ending, id) {
-                (Some(BUNDLE), Some(id)) => !ready.contains(&id),
-                (Some(crate::files::PARTIAL), _) => true,
-                _ => false,
-            };
-            if stale {
-                tracing::info!(path = %path.display(), "removing what an earlier run left");
-                fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
-            }
-        }
-        Ok(())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Entry, StoreError> {
@@ -300,6 +229,46 @@ impl Store {
         let bytes = Zeroizing::new(fs::read(&path).map_err(io)?);
         fs::remove_file(&path).and_then(|()| sync_parent(&path)).map_err(io)?;
         Ok((entry, bytes))
+    }
+
+    /// Gives up the bundles that are not wanted: they are spent from here on. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Ledger`].
+    pub fn discard(
+        &self,
+        unwanted: impl Fn(&BundleId, &Entry) -> bool,
+    ) -> Result<usize, StoreError> {
+        let mut found = self.ready()?;
+        found.retain(|(id, entry)| unwanted(id, entry));
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let mut given_up = Vec::new();
+        let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+        {
+            let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+            for (id, entry) in found {
+                // Someone may have taken it by now: its file is not ours to remove then.
+                let now = table.get(&id.0).map_err(|e| self.failed(e))?;
+                let now = now.map(|value| self.decode(value.value())).transpose()?;
+                if now.is_some_and(|entry| entry.state == State::Ready) {
+                    let spent = encode(&Entry { state: State::Spent, ..entry });
+                    table.insert(&id.0, spent.as_slice()).map_err(|e| self.failed(e))?;
+                    given_up.push(id);
+                }
+            }
+        }
+        txn.commit().map_err(|e| self.failed(e))?;
+        for id in &given_up {
+            let path = self.path(id);
+            fs::remove_file(&path).and_then(|()| sync_parent(&path)).or_else(|source| {
+                let gone = source.kind() == io::ErrorKind::NotFound;
+                if gone { Ok(()) } else { Err(StoreError::Io { path, source }) }
+            })?;
+        }
+        tracing::info!(bundles = given_up.len(), "gave up stored bundles");
+        Ok(given_up.len())
     }
 
     /// Makes it durable that a bundle is spent.

@@ -11,6 +11,9 @@ use hushwire_mpc::{
 use hushwire_net::{Link, Role};
 use hushwire_ring::Word;
 
+use crate::Hash;
+use crate::model_key::hash_model;
+
 /// Runs `$narrow` for rings of 32 bits and fewer, `$wide` for wider ones.
 macro_rules! by_width {
     ($program:expr, $narrow:expr, $wide:expr) => {
@@ -39,6 +42,9 @@ pub(crate) trait Asking: Send + Sync {
 
 /// What the server can do with a model.
 pub(crate) trait Serving: Send + Sync {
+    /// Hash of the network, its program and its secret integers.
+    fn hash(&self, network: Hash) -> Hash;
+
     /// The masked weights as they are uploaded.
     fn upload(&self, key: &Key) -> Vec<u8>;
 
@@ -132,6 +138,10 @@ struct Model<W: Word> {
 }
 
 impl<W: Word> Serving for Model<W> {
+    fn hash(&self, network: Hash) -> Hash {
+        hash_model(network, &self.job.program, &self.weights)
+    }
+
     fn upload(&self, key: &Key) -> Vec<u8> {
         let masks = WeightMasks::new(&self.job, key);
         MaskedWeights::mask(&self.job, &self.weights, &masks).to_bytes(&self.job)

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::description::MAX_BYTES;
+use crate::seats::{Seat, Serving};
 use crate::{BundleId, Hash, PartyError, PartyReport};
 
 /// The step of all these messages; their first byte says which one it is.
 const STEP: u32 = 0;
+
+/// The step of the masked weights, which travel as they are.
+const UPLOAD_STEP: u32 = 1;
 
 /// The label that a refusal has, should it come where the executor expects something else.
 pub(crate) const LABEL: Label = Label { phase: Phase::Setup, step: STEP };
@@ -54,6 +58,7 @@ messages! {
     10 Grant "the server's consent";
     11 Ready "the server's word that it is ready";
     12 Report "the closing report" 8 << 20;
+    13 Halves "the list of stored bundles" 32 << 20;
 }
 
 /// Client to server, first of all.
@@ -134,6 +139,17 @@ pub(crate) enum Request {
     Prepare { batch: u32, comparison: Comparison, count: u32 },
     /// One inference with a stored bundle.
     Stored { bundle: BundleId },
+    /// Which bundles do both have halves of? [`Halves`] follow.
+    Compare,
+}
+
+/// Client to server: the bundles that it has halves of. Server to client: those of them that it has
+/// the other halves of. What only one side has is given up.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Halves {
+    /// Names the client's store: a client may have several.
+    pub(crate) store: [u8; 16],
+    pub(crate) bundles: Vec<BundleId>,
 }
 
 /// Server to helper: it has admitted this request.
@@ -147,7 +163,8 @@ pub(crate) struct Ready;
 /// Server to client and helper to client: what the request cost them. Nothing in it is secret.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
-    pub(crate) party: PartyReport,
+    /// Absent unless the party's configuration shares it.
+    pub(crate) party: Option<PartyReport>,
     /// What the server's link to the helper carried since the last report.
     pub(crate) helper_link: Option<Traffic>,
 }
@@ -178,38 +195,38 @@ pub(crate) fn hear<M: Message>(link: &Link) -> Result<M, PartyError> {
     }
 }
 
+/// The client's next request, and the mark that it is being served; nothing if the client has left
+/// or the party is about to end.
+pub(crate) fn next_request<'a>(
+    client: &Link,
+    seat: &'a Seat,
+) -> Result<Option<(Request, Serving<'a>)>, PartyError> {
+    if seat.is_stopping() {
+        return Ok(None);
+    }
+    match hear(client) {
+        Ok(request) => Ok(seat.serving().map(|serving| (request, serving))),
+        Err(error) if error.is_goodbye() || seat.is_stopping() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Sends the masked weights.
-pub(crate) fn say_upload(link: &Link, upload: &[u8]) -> Result<(), PartyError> {
-    let mut bytes = Vec::with_capacity(upload.len() + 1);
-    bytes.push(UPLOAD);
-    bytes.extend_from_slice(upload);
-    Ok(link.send(Phase::Setup, STEP, bytes)?)
+pub(crate) fn say_upload(link: &Link, upload: Vec<u8>) -> Result<(), PartyError> {
+    Ok(link.send(Phase::Setup, UPLOAD_STEP, upload)?)
 }
 
 /// Receives masked weights of this length.
 pub(crate) fn hear_upload(link: &Link, len: usize) -> Result<Vec<u8>, PartyError> {
-    let peer = link.peer();
-    let mut bytes = link.recv_bounded(Phase::Setup, STEP, (len + 1).max(MAX_REASON))?;
-    match bytes.split_first() {
-        Some((&UPLOAD, rest)) if rest.len() == len => {
-            bytes.remove(0);
-            Ok(bytes)
-        }
-        Some((&REFUSAL, reason)) => Err(PartyError::Refused { peer, reason: readable(reason) }),
-        _ => {
-            let reason = format!("{} bytes where {len} are needed", bytes.len().saturating_sub(1));
-            Err(PartyError::Malformed { peer, what: "the upload of masked weights", reason })
-        }
-    }
+    let waiting = || Some("waiting for the masked weights".to_owned());
+    link.recv(Phase::Setup, UPLOAD_STEP, len).map_err(|e| PartyError::net(e, waiting()))
 }
 
-/// The first byte of an upload.
-const UPLOAD: u8 = 13;
-
-/// Tells the peer why the session ends. That the peer has gone is no news.
-pub(crate) fn refuse(link: &Link, reason: &str) {
+/// Tells the peer why the session ends, as far as that is its business. That the peer has gone is
+/// no news.
+pub(crate) fn refuse(link: &Link, error: &PartyError) {
     let mut bytes = vec![REFUSAL];
-    bytes.extend(reason.bytes().take(MAX_REASON - 1));
+    bytes.extend(error.for_peers().bytes().take(MAX_REASON - 1));
     let sent: Result<(), NetError> = link.send(Phase::Setup, STEP, bytes);
     if let Err(error) = sent {
         tracing::debug!(%error, "the reason did not arrive");
@@ -223,7 +240,7 @@ pub(crate) fn farewell<T>(
 ) -> Result<T, PartyError> {
     outcome.inspect_err(|error| {
         if !error.is_silent() {
-            peers.iter().for_each(|peer| refuse(peer, &error.to_string()));
+            peers.iter().for_each(|peer| refuse(peer, error));
         }
     })
 }

@@ -79,6 +79,29 @@ fn a_party_that_stalls_is_given_up_within_the_time_out() {
 }
 
 #[test]
+fn shutting_down_waits_for_nobody_idle() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    let mut idle = world.connect(&running).unwrap();
+    let (key, certificate) = hushwire_party::identity_files(&world.path("client"));
+    let identity = Identity::load(&key, &certificate).unwrap();
+    let pin = PeerCertificate::load(&world.certificate("helper")).unwrap();
+    let (peer, options) = ((Role::Helper, &pin), TlsOptions::default());
+    let guest =
+        connect(running.helper.addr(), Role::Client, &identity, peer, [1; 16], &options).unwrap();
+    hushwire_net::agree(&guest, Role::Client, &[1; 16]).unwrap();
+    let start = Instant::now();
+    running.stop();
+    let input = images(&world.model, 1, 3).data;
+    let error = idle.infer(&input).unwrap_err();
+    assert!(matches!(error, PartyError::Net { .. }), "{error}");
+    // It may be told why first.
+    while guest.recv_bounded(Phase::Setup, 0, 1 << 10).is_ok() {}
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
 fn nonsense_costs_its_session_only() {
     log();
     let mut world = World::small();
@@ -182,7 +205,7 @@ fn a_server_whose_helper_does_not_trust_it_says_so() {
     let running = common::Running { helper, server };
     let error = world.connect(&running).unwrap_err();
     assert!(matches!(&error, PartyError::Refused { peer: Role::Server, .. }), "{error}");
-    assert!(error.to_string().contains("does not trust our certificate"), "{error}");
+    assert!(error.to_string().contains("the helper does not trust its certificate"), "{error}");
     running.stop();
 }
 

@@ -5,15 +5,18 @@ mod common;
 use std::time::Instant;
 
 use common::{World, images, log, model};
+use hushwire_fixed::Settings;
+use hushwire_graph::Model;
 use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::{Phase, Role};
-use hushwire_party::{Client, ClientConfig, PartyError};
+use hushwire_party::{Client, ClientConfig, Helper, LineConfig, PartyError, Server};
 
 #[test]
 fn logits_are_those_of_the_clear_executor_and_traffic_is_as_predicted() {
     log();
-    let world = World::small();
+    let mut world = World::small();
+    world.share_usage = true;
     let running = world.start();
     for comparison in [Comparison::Digits, Comparison::Dcf] {
         let config = ClientConfig { comparison, ..world.client_config(&running) };
@@ -37,7 +40,8 @@ fn logits_are_those_of_the_clear_executor_and_traffic_is_as_predicted() {
                 assert_eq!(layers, report.bytes.total());
             }
             assert_eq!(outcome.online.rounds, expected.rounds as u64);
-            assert!(outcome.parties.helper.is_some_and(|h| h.peak_memory_bytes > Some(0)));
+            let parties = [outcome.parties.server, outcome.parties.helper];
+            assert!(parties.iter().all(|p| p.is_some_and(|p| p.peak_memory_bytes > Some(0))));
         }
         client.close().unwrap();
     }
@@ -70,20 +74,101 @@ fn clients_at_once() {
 fn the_helper_keeps_masked_weights_across_restarts() {
     log();
     let world = World::small();
-    let upload = |running: &common::Running| {
-        let mut client = world.connect(running).unwrap();
-        let setup = client.infer(&images(&world.model, 1, 3).data).unwrap().setup;
-        client.close().unwrap();
-        setup.bytes.p1_p2
-    };
     let running = world.start();
-    let (first, second) = (upload(&running), upload(&running));
+    let [(first, network), (second, _)] =
+        [world.setup_bytes(&running), world.setup_bytes(&running)];
     running.stop();
     let running = world.start();
-    let third = upload(&running);
+    let (third, _) = world.setup_bytes(&running);
     running.stop();
-    assert!(first > second, "{first} {second}");
+    let job = Job::new(network.program().clone(), 1, Comparison::Digits);
+    assert_eq!(first - second, Prediction::new(&job).upload_bytes);
     assert_eq!(second, third);
+}
+
+#[test]
+fn usage_is_not_shared_unasked() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    let mut client = world.connect(&running).unwrap();
+    let parties = client.infer(&images(&world.model, 1, 3).data).unwrap().parties;
+    assert_eq!((parties.server, parties.helper), (None, None));
+    assert!(parties.client.peak_memory_bytes > Some(0));
+    client.close().unwrap();
+    running.stop();
+}
+
+#[test]
+fn plans_are_published_without_ranges() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    let client = world.connect(&running).unwrap();
+    assert!(world.plan.to_text().contains("range"));
+    assert!(!client.network().plan().to_text().contains("range"));
+    client.close().unwrap();
+    running.stop();
+}
+
+#[test]
+fn a_network_is_served_from_its_files() {
+    log();
+    let world = World::small();
+    std::fs::write(world.path("net.onnx"), world.model.to_onnx()).unwrap();
+    let model = Model::load(&world.path("net.onnx")).unwrap();
+    let plan = common::plan(&model);
+    std::fs::write(world.path("net.plan"), plan.to_text()).unwrap();
+    let helper = Helper::start(world.helper_config()).unwrap();
+    let mut config = world.server_config(&helper);
+    (config.model, config.plan) = (world.path("net.onnx"), world.path("net.plan"));
+    let server = Server::start(config.clone()).unwrap();
+    let running = common::Running { helper, server };
+    let world = World { model, plan, ..world };
+    world.one_inference(&running);
+    running.stop();
+    let helper = Helper::start(world.helper_config()).unwrap();
+    config.helper.address = helper.addr().to_string();
+    std::fs::write(world.path("net.plan"), "version = 7").unwrap();
+    let error = Server::start(config).unwrap_err();
+    assert!(error.to_string().contains("net.plan"), "{error}");
+}
+
+#[test]
+fn rings_wider_than_32_bits() {
+    log();
+    let mut world = World::small();
+    let settings = Settings { activation_bits: 22, weight_bits: 22, ..Settings::default() };
+    let settings = Settings { preferred_ring: 64, ..settings };
+    world.plan = common::plan_with(&world.model, &settings);
+    let running = world.start();
+    for comparison in [Comparison::Digits, Comparison::Dcf] {
+        let config = ClientConfig { comparison, ..world.client_config(&running) };
+        let mut client = Client::connect(config).unwrap();
+        assert!(client.network().program().ring > 32);
+        let input = images(&world.model, 3, 5).data;
+        world.check(&input, &client.infer(&input).unwrap().logits);
+        let id = client.prepare(3, 1).unwrap().ids[0];
+        world.check(&input, &client.infer_stored(&id, &input).unwrap().logits);
+        client.close().unwrap();
+    }
+    running.stop();
+}
+
+#[test]
+fn an_emulated_line_takes_its_time() {
+    log();
+    let mut world = World::small();
+    world.line = Some(LineConfig { rtt_ms: 40.0, mbit: None });
+    let running = world.start();
+    let mut client = world.connect(&running).unwrap();
+    let outcome = client.infer(&images(&world.model, 1, 3).data).unwrap();
+    let (rounds, seconds) = (outcome.online.rounds as f64, outcome.online.seconds);
+    // The input and the logits are half a round trip each.
+    assert!(seconds >= 0.04 * rounds, "{seconds} for {rounds} round trips");
+    assert!(seconds < 0.04 * rounds + 1.0, "{seconds} for {rounds} round trips");
+    client.close().unwrap();
+    running.stop();
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn open(dir: &Path) -> Store {
 fn entry(owner: &str) -> Entry {
     Entry {
         owner: owner.into(),
+        store: [2; 16],
         network: Hash::of(b"network"),
         weights: [1; 16],
         batch: 1,

@@ -67,15 +67,19 @@ fn a_client_that_forgets_is_refused_by_the_server() {
         let file = file.unwrap();
         std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
+    let mut config = world.client_config(&running);
+    config.state = world.path("copy");
+    // It compares what it has with the server while the bundle is whole.
+    let mut forgetful = Client::connect(config.clone()).unwrap();
+    assert_eq!(forgetful.stored().unwrap(), [(id, 1)]);
     let input = images(&world.model, 1, 4).data;
     let mut client = world.connect(&running).unwrap();
     world.check(&input, &client.infer_stored(&id, &input).unwrap().logits);
     client.close().unwrap();
-    let mut config = world.client_config(&running);
-    config.state = world.path("copy");
-    let error = Client::connect(config).unwrap().infer_stored(&id, &input).unwrap_err();
+    let error = forgetful.infer_stored(&id, &input).unwrap_err();
     assert!(matches!(&error, PartyError::Refused { peer: Role::Server, .. }), "{error}");
     assert!(error.to_string().contains("has been used"), "{error}");
+    drop(forgetful);
     running.stop();
 }
 
@@ -124,7 +128,8 @@ fn bundles_belong_to_weights() {
     let input = images(&world.model, 1, 4).data;
     let mut client = world.connect(&running).unwrap();
     assert!(client.stored().unwrap().is_empty());
-    assert!(matches!(client.infer_stored(&id, &input), Err(PartyError::Bundle { .. })));
+    let error = client.infer_stored(&id, &input).unwrap_err();
+    assert!(matches!(error, PartyError::Store(StoreError::Spent { .. })), "{error}");
     world.check(&input, &client.infer(&input).unwrap().logits);
     client.close().unwrap();
     running.stop();

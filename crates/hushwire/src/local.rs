@@ -102,6 +102,7 @@ impl Parties {
                 max_sessions: 1,
                 max_batch,
                 cache_mib: 1 << 14,
+                share_usage: true,
                 link: line,
             },
         )?;
@@ -122,6 +123,8 @@ impl Parties {
                 max_batch,
                 max_stored: 1,
                 key_renewal_days: 1,
+                stored_days: 1,
+                share_usage: true,
                 helper: peer("helper", &helper),
                 link: line,
             },

@@ -99,7 +99,9 @@ impl Phase {
 impl Parties {
     fn add(&mut self, report: &PartiesReport) {
         self.client.add(&report.client);
-        self.server.add(&report.server);
+        if let Some(server) = &report.server {
+            self.server.add(server);
+        }
         if let Some(helper) = &report.helper {
             self.helper.add(helper);
         }

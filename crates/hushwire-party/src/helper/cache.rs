@@ -1,4 +1,4 @@
-//! Masked weights that servers have uploaded, by hash: in memory and on disk, within a limit.
+//! Masked weights that servers have uploaded: in memory and on disk, within a limit.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::files::{PARTIAL, Storage, private_dir, write_whole};
+use hushwire_net::Fingerprint;
+
+use crate::files::{PARTIAL, Storage, private_dir, sync_parent, write_whole};
 use crate::width::{Dealing, dealing, upload_len};
 use crate::{Hash, Network, PartyError, StoreError};
 
@@ -22,10 +24,17 @@ pub(super) struct Cache {
 
 /// Masked weights in memory; in the list the latest used are last.
 struct Loaded {
-    network: Hash,
+    place: Hash,
     upload: Hash,
     len: u64,
     dealing: Arc<dyn Dealing>,
+}
+
+/// Where the masked weights of a server's network are kept. A server has one place for each network:
+/// what it uploads under a new key takes the place of what it uploaded under the old one, and no
+/// other server gets at it, whatever hash it announces.
+fn place(server: &Fingerprint, network: &Network) -> Hash {
+    Hash::of(format!("{server} {}", network.hash()).as_bytes())
 }
 
 impl Cache {
@@ -46,8 +55,8 @@ impl Cache {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self, upload: &Hash) -> PathBuf {
-        self.dir.join(format!("{upload}.{MASKED}"))
+    fn path(&self, place: &Hash) -> PathBuf {
+        self.dir.join(format!("{place}.{MASKED}"))
     }
 
     /// Files with this ending: path, last change, length.
@@ -67,11 +76,18 @@ impl Cache {
         read().map_err(|e| failed(&self.dir, e))
     }
 
-    /// The weights of this hash, from memory or disk. A damaged file is as good as none.
-    pub(super) fn get(&self, network: &Network, upload: Hash) -> Option<Arc<dyn Dealing>> {
+    /// The weights of this hash if this server has uploaded them, from memory or disk. A damaged
+    /// file is as good as none.
+    pub(super) fn get(
+        &self,
+        server: &Fingerprint,
+        network: &Network,
+        upload: Hash,
+    ) -> Option<Arc<dyn Dealing>> {
+        let place = place(server, network);
         {
             let mut loaded = self.loaded();
-            let wanted = |l: &Loaded| l.network == network.hash() && l.upload == upload;
+            let wanted = |l: &Loaded| l.place == place && l.upload == upload;
             if let Some(at) = loaded.iter().position(wanted) {
                 let found = loaded.remove(at);
                 let dealing = Arc::clone(&found.dealing);
@@ -79,15 +95,14 @@ impl Cache {
                 return Some(dealing);
             }
         }
-        let path = self.path(&upload);
+        let path = self.path(&place);
         let bytes = fs::read(&path).ok()?;
-        let dealing =
-            dealing(network.program(), &bytes).ok().filter(|_| Hash::of(&bytes) == upload);
-        let Some(dealing) = dealing else {
-            tracing::warn!(path = %path.display(), "a file of masked weights is damaged");
+        if Hash::of(&bytes) != upload {
+            tracing::info!(path = %path.display(), "other masked weights than those announced");
             return None;
-        };
-        self.remember(network, upload, bytes.len() as u64, &dealing);
+        }
+        let dealing = dealing(network.program(), &bytes).ok()?;
+        self.remember(place, upload, bytes.len() as u64, &dealing);
         Some(dealing)
     }
 
@@ -102,9 +117,10 @@ impl Cache {
         Ok(len)
     }
 
-    /// Keeps an upload after checking its hash.
+    /// Keeps an upload after checking its hash, in place of the one before.
     pub(super) fn put(
         &self,
+        server: &Fingerprint,
         network: &Network,
         upload: Hash,
         bytes: &[u8],
@@ -114,13 +130,17 @@ impl Cache {
             return Err(PartyError::Upload { expected: upload, got });
         }
         let dealing = dealing(network.program(), bytes).map_err(PartyError::Mpc)?;
+        let place = place(server, network);
+        let path = self.path(&place);
+        // First of all: weights under two keys are not to lie side by side, whatever fails below.
+        remove(&path)?;
+        self.loaded().retain(|l| l.place != place);
         self.make_room(bytes.len() as u64)?;
-        let path = self.path(&upload);
         if let Err(error) = write_whole(self.storage.as_ref(), &path, bytes) {
             // It is a cache: the session can go on without it.
             tracing::warn!(path = %path.display(), %error, "cannot keep masked weights");
         }
-        self.remember(network, upload, bytes.len() as u64, &dealing);
+        self.remember(place, upload, bytes.len() as u64, &dealing);
         Ok(dealing)
     }
 
@@ -133,20 +153,28 @@ impl Cache {
             if total <= self.limit {
                 break;
             }
-            fs::remove_file(&path).map_err(|e| failed(&path, e))?;
+            remove(&path)?;
             total -= len;
         }
         Ok(())
     }
 
-    fn remember(&self, network: &Network, upload: Hash, len: u64, dealing: &Arc<dyn Dealing>) {
+    fn remember(&self, place: Hash, upload: Hash, len: u64, dealing: &Arc<dyn Dealing>) {
         let mut loaded = self.loaded();
+        loaded.retain(|l| l.place != place);
         let mut total = loaded.iter().map(|l| l.len).sum::<u64>().saturating_add(len);
         while total > self.limit && !loaded.is_empty() {
             total -= loaded.remove(0).len;
         }
-        let dealing = Arc::clone(dealing);
-        loaded.push(Loaded { network: network.hash(), upload, len, dealing });
+        loaded.push(Loaded { place, upload, len, dealing: Arc::clone(dealing) });
+    }
+}
+
+/// Removes a file for good, unless another session was first.
+fn remove(path: &Path) -> Result<(), PartyError> {
+    match fs::remove_file(path).and_then(|()| sync_parent(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hushwire_net::{Link, Role, SessionId, SharedKey};
+use hushwire_net::{Fingerprint, Link, Role, SessionId, SharedKey};
 
 use crate::PartyError;
 use crate::wire::refuse;
@@ -13,13 +13,20 @@ use crate::wire::refuse;
 /// A client or a server, and the key agreed on with it.
 pub(super) struct Guest {
     pub(super) link: Link,
+    pub(super) certificate: Fingerprint,
     pub(super) key: SharedKey,
 }
 
 /// The waiting room. The number of session threads bounds it.
 pub(super) struct Room {
-    waiting: Mutex<HashMap<SessionId, (Role, Sender<Guest>)>>,
+    waiting: Mutex<Waiting>,
     patience: Duration,
+}
+
+#[derive(Default)]
+struct Waiting {
+    guests: HashMap<SessionId, (Role, Sender<Guest>)>,
+    closed: bool,
 }
 
 impl Room {
@@ -27,8 +34,15 @@ impl Room {
         Room { waiting: Mutex::default(), patience }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<SessionId, (Role, Sender<Guest>)>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends away those who wait, and all who come.
+    pub(super) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.guests.clear();
     }
 
     /// Brings client and server of a session together: gives both to the one who came first.
@@ -40,15 +54,18 @@ impl Room {
         let role = guest.link.peer();
         let arrivals = {
             let mut waiting = self.waiting();
-            match waiting.get(&id) {
+            if waiting.closed {
+                drop(waiting);
+                return Err(sent_away(&guest, PartyError::Stopping));
+            }
+            match waiting.guests.get(&id) {
                 Some((other, _)) if *other == role => {
                     drop(waiting);
                     let error = PartyError::Limit("the session has begun already".into());
-                    refuse(&guest.link, &error.to_string());
-                    return Err(error);
+                    return Err(sent_away(&guest, error));
                 }
                 Some(_) => {
-                    if let Some((_, first)) = waiting.remove(&id) {
+                    if let Some((_, first)) = waiting.guests.remove(&id) {
                         // The first waits until it finds itself removed.
                         let _ = first.send(guest);
                     }
@@ -56,16 +73,16 @@ impl Room {
                 }
                 None => {
                     let (sender, arrivals) = channel();
-                    waiting.insert(id, (role, sender));
+                    waiting.guests.insert(id, (role, sender));
                     arrivals
                 }
             }
         };
         let Some(other) = self.wait(&id, &arrivals) else {
             let absent = if role == Role::Client { Role::Server } else { Role::Client };
+            let closed = self.waiting().closed;
             let error = PartyError::Absent { absent, waited: self.patience };
-            refuse(&guest.link, &error.to_string());
-            return Err(error);
+            return Err(sent_away(&guest, if closed { PartyError::Stopping } else { error }));
         };
         Ok(Some(if role == Role::Client { (guest, other) } else { (other, guest) }))
     }
@@ -75,7 +92,13 @@ impl Room {
             return Some(guest);
         }
         // Whoever came in the last moment has removed the entry and left itself in the channel.
-        self.waiting().remove(id);
+        self.waiting().guests.remove(id);
         arrivals.try_recv().ok()
     }
+}
+
+/// Tells a guest why it is sent away.
+fn sent_away(guest: &Guest, error: PartyError) -> PartyError {
+    refuse(&guest.link, &error);
+    error
 }

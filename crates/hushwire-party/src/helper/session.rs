@@ -10,29 +10,27 @@ use super::room::Guest;
 use crate::description::PROTOCOL;
 use crate::hooks::Stage;
 use crate::report::cpu_seconds;
+use crate::seats::Seat;
 use crate::width::Dealing;
 use crate::wire::{
-    Announce, Description, Grant, Need, Report, Request, Seen, Verdict, hear, hear_upload, say,
+    Announce, Description, Grant, Need, Report, Request, Seen, Verdict, hear, hear_upload,
+    next_request, say,
 };
 use crate::{BundleId, DescriptionError, Network, PartyError, PartyReport};
 
 /// Deals for a client and a server until the client leaves.
 pub(super) fn run(
     shared: &Shared,
+    seat: &Seat,
     id: SessionId,
     client: &Guest,
     server: &Guest,
 ) -> Result<(), PartyError> {
     shared.hooks.reach(Stage::Setup)?;
     let mut cpu = cpu_seconds();
-    let (network, dealing) = agree_on_network(shared, &client.link, &server.link)?;
+    let (network, dealing) = agree_on_network(shared, &client.link, server)?;
     let mut bundles = 0;
-    loop {
-        let request: Request = match hear(&client.link) {
-            Ok(request) => request,
-            Err(error) if error.is_goodbye() => return Ok(()),
-            Err(error) => return Err(error),
-        };
+    while let Some((request, _serving)) = next_request(&client.link, seat)? {
         let Grant(granted) = hear(&server.link)?;
         if granted != request {
             return Err(PartyError::Disagreement);
@@ -52,17 +50,18 @@ pub(super) fn run(
             let dealt = dealing.deal(&job, keys, &client.link, &server.link);
             dealt.map_err(|e| PartyError::in_program(e, &job.program))?;
         }
-        let party = PartyReport::since(&mut cpu);
+        let party = shared.config.share_usage.then(|| PartyReport::since(&mut cpu));
         say(&client.link, &Report { party, helper_link: None })?;
         tracing::info!(session = hex::encode(id), ?request, "dealt");
     }
+    Ok(())
 }
 
 fn parts(request: Request) -> Result<(u32, Comparison, u32), PartyError> {
     match request {
         Request::Fresh { batch, comparison } => Ok((batch, comparison, 1)),
         Request::Prepare { batch, comparison, count } => Ok((batch, comparison, count)),
-        Request::Stored { .. } => Err(PartyError::Disagreement),
+        Request::Stored { .. } | Request::Compare => Err(PartyError::Disagreement),
     }
 }
 
@@ -70,8 +69,9 @@ fn parts(request: Request) -> Result<(u32, Comparison, u32), PartyError> {
 fn agree_on_network(
     shared: &Shared,
     client: &Link,
-    server: &Link,
+    server: &Guest,
 ) -> Result<(Arc<Network>, Arc<dyn Dealing>), PartyError> {
+    let (server, owner) = (&server.link, &server.certificate);
     let announce: Announce = hear(server)?;
     check_version(Role::Server, announce.protocol)?;
     let known = Network::known(&announce.network);
@@ -98,7 +98,7 @@ fn agree_on_network(
         return Err(PartyError::mismatch(&verdict));
     }
     say(client, &verdict)?;
-    if let Some(dealing) = shared.cache.get(&network, announce.upload) {
+    if let Some(dealing) = shared.cache.get(owner, &network, announce.upload) {
         say(server, &verdict)?;
         return Ok((network, dealing));
     }
@@ -106,7 +106,7 @@ fn agree_on_network(
     verdict.upload = true;
     say(server, &verdict)?;
     let upload = hear_upload(server, len)?;
-    let dealing = shared.cache.put(&network, announce.upload, &upload)?;
+    let dealing = shared.cache.put(owner, &network, announce.upload, &upload)?;
     Ok((network, dealing))
 }
 

@@ -1,30 +1,33 @@
 //! One session of the server.
 
+use std::collections::HashSet;
 use std::thread;
 
 use hushwire_mpc::{Job, ServerBundle, server};
 use hushwire_net::{Incoming, Link, Role, SessionId, SharedKey, Traffic, agree, connect};
 
-use super::{Epoch, Shared};
+use super::{Epoch, Shared, discard_useless};
 use crate::description::PROTOCOL;
 use crate::hooks::Stage;
 use crate::report::{cpu_seconds, traffic_since};
+use crate::seats::Seat;
 use crate::store::{Entry, State, now};
 use crate::wire::{
-    Announce, Description, Grant, Hello, ModelKey, Need, Ready, Report, Request, Verdict, Welcome,
-    farewell, hear, say, say_upload,
+    Announce, Description, Grant, Halves, Hello, ModelKey, Need, Ready, Report, Request, Verdict,
+    Welcome, farewell, hear, next_request, say, say_upload,
 };
 use crate::{BundleId, PartyError, PartyReport};
 
 /// Serves a client until it leaves.
-pub(super) fn run(shared: &Shared, incoming: Incoming) -> Result<(), PartyError> {
+pub(super) fn run(shared: &Shared, incoming: Incoming, seat: &Seat) -> Result<(), PartyError> {
     let id = incoming.session();
     let owner = incoming.certificate().fingerprint().to_string();
     let epoch = shared.epoch()?;
     // The helper is called while the client is being greeted.
     let (client, helper) = thread::scope(|scope| {
-        let calling = scope.spawn(|| call_helper(shared, &epoch, id));
+        let calling = scope.spawn(|| call_helper(shared, &epoch, id, seat));
         let client = incoming.accept().map_err(PartyError::from).and_then(|client| {
+            seat.watch(&client);
             farewell(greet(shared, &epoch, &client), &[&client]).map(|()| client)
         });
         let called = calling.join().map_err(|_| PartyError::Panic("calling the helper".into()));
@@ -34,6 +37,7 @@ pub(super) fn run(shared: &Shared, incoming: Incoming) -> Result<(), PartyError>
     let (helper, k12) = farewell(helper, &[&client])?;
     let mut session = Session {
         shared,
+        seat,
         id,
         owner,
         epoch: &epoch,
@@ -41,6 +45,7 @@ pub(super) fn run(shared: &Shared, incoming: Incoming) -> Result<(), PartyError>
         helper: &helper,
         k12,
         bundles: 0,
+        store: None,
         traffic: Traffic::default(),
         cpu: cpu_seconds(),
     };
@@ -55,6 +60,7 @@ fn call_helper(
     shared: &Shared,
     epoch: &Epoch,
     session: SessionId,
+    seat: &Seat,
 ) -> Result<(Link, SharedKey), PartyError> {
     let peer = (Role::Helper, &shared.helper);
     let address = shared.config.helper.address.as_str();
@@ -62,6 +68,7 @@ fn call_helper(
     // The client waits for us meanwhile: it must hear of the helper's failure before it gives up.
     tls.link.timeout = tls.link.timeout * 3 / 4;
     let link = connect(address, Role::Server, &shared.identity, peer, session, &tls)?;
+    seat.watch(&link);
     let network = shared.network.hash();
     let k12 = agree(&link, Role::Server, &session)?;
     say(&link, &Announce { protocol: PROTOCOL, network, upload: epoch.upload })?;
@@ -90,6 +97,7 @@ fn greet(shared: &Shared, epoch: &Epoch, client: &Link) -> Result<(), PartyError
 
 struct Session<'a> {
     shared: &'a Shared,
+    seat: &'a Seat,
     id: SessionId,
     owner: String,
     epoch: &'a Epoch,
@@ -98,6 +106,8 @@ struct Session<'a> {
     k12: SharedKey,
     /// Bundles made so far.
     bundles: u64,
+    /// Names the client's store, once it has told us.
+    store: Option<[u8; 16]>,
     /// What the link to the helper had carried at the last report.
     traffic: Traffic,
     cpu: f64,
@@ -107,15 +117,11 @@ impl Session<'_> {
     fn run(&mut self) -> Result<(), PartyError> {
         self.shared.hooks.reach(Stage::Setup)?;
         self.agree_on_network()?;
-        loop {
-            let request: Request = match hear(self.client) {
-                Ok(request) => request,
-                Err(error) if error.is_goodbye() => return Ok(()),
-                Err(error) => return Err(error),
-            };
+        while let Some((request, _serving)) = next_request(self.client, self.seat)? {
             self.serve(request)?;
             tracing::info!(session = hex::encode(self.id), ?request, "served");
         }
+        Ok(())
     }
 
     fn agree_on_network(&self) -> Result<(), PartyError> {
@@ -130,7 +136,7 @@ impl Session<'_> {
         }
         if verdict.upload {
             let upload = self.shared.serving.upload(&self.epoch.file.key());
-            say_upload(self.helper, &upload)?;
+            say_upload(self.helper, upload)?;
         }
         say(self.client, &ModelKey(self.epoch.file.bytes()))
     }
@@ -146,11 +152,11 @@ impl Session<'_> {
             }
             Request::Prepare { batch, comparison, count } => {
                 let job = self.job(batch, comparison)?;
-                self.check_room(count)?;
+                let store = self.check_room(count)?;
                 say(self.helper, &Grant(request))?;
                 for _ in 0..count {
                     let (id, bundle) = self.prepare(&job)?;
-                    let entry = self.entry(&job);
+                    let entry = self.entry(&job, store);
                     self.shared.store.add(&id, &entry, &bundle.to_bytes())?;
                 }
                 say(self.client, &Ready)?;
@@ -161,9 +167,10 @@ impl Session<'_> {
                 say(self.client, &Ready)?;
                 self.infer(&job, bundle)?;
             }
+            Request::Compare => return self.compare(),
         }
         let between = traffic_since(&mut self.traffic, self.helper.meter().snapshot());
-        let party = PartyReport::since(&mut self.cpu);
+        let party = self.shared.config.share_usage.then(|| PartyReport::since(&mut self.cpu));
         say(self.client, &Report { party, helper_link: Some(between) })
     }
 
@@ -176,7 +183,26 @@ impl Session<'_> {
         Ok(Job::new(self.shared.network.program().clone(), batch as usize, comparison))
     }
 
-    fn check_room(&self, count: u32) -> Result<(), PartyError> {
+    /// Gives up the halves of bundles whose other halves the client's store lacks, and tells which
+    /// are left.
+    fn compare(&mut self) -> Result<(), PartyError> {
+        let Halves { store, bundles } = hear(self.client)?;
+        let listed: HashSet<BundleId> = bundles.into_iter().collect();
+        let ledger = &self.shared.store;
+        discard_useless(ledger, &self.epoch.file, self.shared.config.stored_days)?;
+        let own = |entry: &Entry| entry.owner == self.owner && entry.store == store;
+        ledger.discard(|id, entry| own(entry) && !listed.contains(id))?;
+        let both = ledger.ready()?.into_iter().filter(|(_, entry)| own(entry));
+        let bundles = both.map(|(id, _)| id).collect();
+        self.store = Some(store);
+        say(self.client, &Halves { store, bundles })
+    }
+
+    /// The client's store, if there is room for so many more bundles of this client.
+    fn check_room(&self, count: u32) -> Result<[u8; 16], PartyError> {
+        let (peer, what) = (Role::Client, "the request");
+        let reason = "its bundles were not compared before".to_owned();
+        let store = self.store.ok_or(PartyError::Malformed { peer, what, reason })?;
         let stored = self.shared.store.ready()?;
         let own = stored.iter().filter(|(_, entry)| entry.owner == self.owner).count() as u64;
         let most = u64::from(self.shared.config.max_stored);
@@ -184,12 +210,13 @@ impl Session<'_> {
             let text = format!("{count} more bundles; {own} of at most {most} are in store");
             return Err(PartyError::Limit(text));
         }
-        Ok(())
+        Ok(store)
     }
 
-    fn entry(&self, job: &Job) -> Entry {
+    fn entry(&self, job: &Job, store: [u8; 16]) -> Entry {
         Entry {
             owner: self.owner.clone(),
+            store,
             network: self.shared.network.hash(),
             weights: self.epoch.file.weights,
             batch: job.batch as u32,

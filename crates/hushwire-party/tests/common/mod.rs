@@ -13,8 +13,8 @@ use hushwire_graph::{
 use hushwire_mpc::Comparison;
 use hushwire_net::Identity;
 use hushwire_party::{
-    Client, ClientConfig, Handle, Helper, HelperConfig, Hooks, PartyError, PeerConfig, Server,
-    ServerConfig, identity_files,
+    Client, ClientConfig, Handle, Helper, HelperConfig, Hooks, LineConfig, Network, PartyError,
+    PeerConfig, Server, ServerConfig, identity_files,
 };
 use hushwire_plan::Plan;
 
@@ -83,8 +83,13 @@ pub fn images(model: &Model, count: usize, seed: u64) -> Tensor {
 
 /// A calibrated plan.
 pub fn plan(model: &Model) -> Plan {
+    plan_with(model, &Settings::default())
+}
+
+/// A plan calibrated with these settings.
+pub fn plan_with(model: &Model, settings: &Settings) -> Plan {
     let plan = Plan::exact(&model.graph);
-    calibrate(model, &plan, &images(model, 24, 1), &Settings::default()).expect("calibration")
+    calibrate(model, &plan, &images(model, 24, 1), settings).expect("calibration")
 }
 
 /// The logits of the clear executor.
@@ -102,6 +107,11 @@ pub struct World {
     pub plan: Plan,
     pub timeout: u64,
     pub max_sessions: usize,
+    pub cache_mib: u64,
+    pub share_usage: bool,
+    pub server_state: &'static str,
+    /// A line that all of them emulate.
+    pub line: Option<LineConfig>,
 }
 
 /// Running server and helper.
@@ -128,7 +138,17 @@ impl World {
             identity.save(&key, &certificate).expect("it saves");
         }
         let plan = plan(&model);
-        World { dir, model, plan, timeout: 20, max_sessions: 16 }
+        World {
+            dir,
+            model,
+            plan,
+            timeout: 20,
+            max_sessions: 16,
+            cache_mib: 64,
+            share_usage: false,
+            server_state: "server-state",
+            line: None,
+        }
     }
 
     pub fn small() -> World {
@@ -153,8 +173,9 @@ impl World {
             timeout_seconds: self.timeout,
             max_sessions: self.max_sessions,
             max_batch: 64,
-            cache_mib: 64,
-            link: None,
+            cache_mib: self.cache_mib,
+            share_usage: self.share_usage,
+            link: self.line,
         }
     }
 
@@ -165,17 +186,19 @@ impl World {
             clients: vec![self.certificate("client")],
             model: PathBuf::new(),
             plan: PathBuf::new(),
-            state: self.path("server-state"),
+            state: self.path(self.server_state),
             timeout_seconds: self.timeout,
             max_sessions: self.max_sessions,
             max_batch: 16,
             max_stored: 8,
             key_renewal_days: 30,
+            stored_days: 30,
+            share_usage: self.share_usage,
             helper: PeerConfig {
                 address: helper.addr().to_string(),
                 certificate: self.certificate("helper"),
             },
-            link: None,
+            link: self.line,
         }
     }
 
@@ -194,7 +217,7 @@ impl World {
                 address: running.helper.addr().to_string(),
                 certificate: self.certificate("helper"),
             },
-            link: None,
+            link: self.line,
         }
     }
 
@@ -204,6 +227,11 @@ impl World {
 
     pub fn start_with(&self, server: Hooks, helper: Hooks) -> Running {
         let helper = Helper::start_with(self.helper_config(), helper).expect("helper starts");
+        self.serve_with(helper, server)
+    }
+
+    /// A server at a helper that runs.
+    pub fn serve_with(&self, helper: Handle, server: Hooks) -> Running {
         let config = self.server_config(&helper);
         let server =
             Server::start_with(config, &self.model, &self.plan, server).expect("server starts");
@@ -221,6 +249,15 @@ impl World {
         for (a, b) in clear.iter().zip(logits) {
             assert!((a - b).abs() < 0.02, "{clear:?} against {logits:?}");
         }
+    }
+
+    /// What the server sends the helper before an inference, and the network.
+    pub fn setup_bytes(&self, running: &Running) -> (u64, Arc<Network>) {
+        let mut client = self.connect(running).expect("connects");
+        let setup = client.infer(&images(&self.model, 1, 3).data).expect("infers").setup;
+        let network = Arc::clone(client.network());
+        client.close().expect("closes");
+        (setup.bytes.p1_p2, network)
     }
 
     /// One inference in a session of its own.

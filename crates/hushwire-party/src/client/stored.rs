@@ -1,0 +1,159 @@
+//! Preprocessing that a client makes ahead and keeps.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hushwire_mpc::ClientBundle;
+
+use super::Client;
+use crate::hooks::Stage;
+use crate::store::{Entry, State, now};
+use crate::wire::{Halves, Ready, Request, hear, say};
+use crate::{BundleId, Outcome, PartiesReport, PartyError, PhaseReport, Store};
+
+/// Bundles that were stored, and what they took.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Prepared {
+    /// Their names.
+    pub ids: Vec<BundleId>,
+    /// Since the session began, or since the report before.
+    pub setup: PhaseReport,
+    /// All of them together.
+    pub offline: PhaseReport,
+    /// What the processes used.
+    pub parties: PartiesReport,
+}
+
+impl Client {
+    /// Prepares `count` inferences of `batch` samples each and stores them, here and at the server.
+    ///
+    /// # Errors
+    /// A batch that is not admitted, which the client survives; any other error ends the session.
+    /// Bundles that were complete before the error stay stored.
+    pub fn prepare(&mut self, batch: usize, count: usize) -> Result<Prepared, PartyError> {
+        let batch = self.admit(batch)?;
+        let count = u32::try_from(count)
+            .map_err(|_| PartyError::Limit(format!("{count} bundles are too many")))?;
+        self.open_store()?;
+        self.guarded(|client| client.prepare_stored(batch, count))
+    }
+
+    /// The stored bundles that fit this session's server, network and weights, oldest first, with
+    /// their batch sizes.
+    ///
+    /// # Errors
+    /// A state directory that cannot be used, which the client survives; any other error ends the
+    /// session.
+    pub fn stored(&mut self) -> Result<Vec<(BundleId, usize)>, PartyError> {
+        self.open_store()?;
+        let ready = self.store()?.ready()?;
+        let fits = |(id, entry): (BundleId, Entry)| {
+            self.check(&id, &entry).ok().map(|()| (id, entry.batch as usize))
+        };
+        Ok(ready.into_iter().filter_map(fits).collect())
+    }
+
+    /// One inference with stored preprocessing, which is used up whatever happens.
+    ///
+    /// # Errors
+    /// A bundle that is unknown, spent or does not fit, or an input of another length than the
+    /// bundle's batch: the client survives these and the bundle is not touched. Any other error ends
+    /// the session, and the bundle is gone.
+    pub fn infer_stored(&mut self, id: &BundleId, input: &[f32]) -> Result<Outcome, PartyError> {
+        let batch = self.batch_of(input)?;
+        if self.over {
+            return Err(PartyError::Over);
+        }
+        self.open_store()?;
+        let (entry, bytes) = self.store()?.take(id, &self.owner, |entry: &Entry| {
+            self.check(id, entry)?;
+            if entry.batch != batch {
+                let reason = format!("it is for {} samples, not {batch}", entry.batch);
+                return Err(PartyError::Bundle { id: *id, reason });
+            }
+            Ok(())
+        })?;
+        self.guarded(|client| {
+            client.hooks.reach(Stage::Taken)?;
+            let bundle = ClientBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
+            drop(bytes);
+            let job = client.job(batch, entry.comparison);
+            say(&client.server, &Request::Stored { bundle: *id })?;
+            let Ready = hear(&client.server)?;
+            let (logits, seconds) = client.online(&job, bundle, input)?;
+            client.outcome(logits, None, seconds)
+        })
+    }
+
+    /// Whether a stored bundle can be used in this session.
+    fn check(&self, id: &BundleId, entry: &Entry) -> Result<(), PartyError> {
+        let reason = if entry.owner != self.owner {
+            "it was made with another server"
+        } else if entry.network != self.network.hash() {
+            "it was made for another network"
+        } else if entry.weights != self.weights {
+            "the model has new weights"
+        } else {
+            return Ok(());
+        };
+        Err(PartyError::Bundle { id: *id, reason: reason.to_owned() })
+    }
+
+    fn store(&self) -> Result<&Store, PartyError> {
+        self.store.as_ref().ok_or(PartyError::Over)
+    }
+
+    /// Opens the store unless it is open, and compares it with the server's.
+    fn open_store(&mut self) -> Result<(), PartyError> {
+        if self.store.is_none() {
+            let dir = self.config.state.join("bundles");
+            let store = Store::open(&dir, Arc::clone(&self.hooks.storage))?;
+            self.guarded(|client| client.compare(&store))?;
+            self.store = Some(store);
+        }
+        Ok(())
+    }
+
+    /// Tells the server which bundles we have halves of, and gives up those whose other halves it
+    /// lacks: a crash at the wrong moment leaves one half without the other.
+    fn compare(&self, store: &Store) -> Result<(), PartyError> {
+        let ready = store.ready()?.into_iter();
+        let bundles = ready.filter(|(_, entry)| entry.owner == self.owner).map(|(id, _)| id);
+        say(&self.server, &Request::Compare)?;
+        say(&self.server, &Halves { store: store.name(), bundles: bundles.collect() })?;
+        let Halves { bundles, .. } = hear(&self.server)?;
+        let both: HashSet<BundleId> = bundles.into_iter().collect();
+        store.discard(|id, entry| entry.owner == self.owner && !both.contains(id))?;
+        Ok(())
+    }
+
+    fn prepare_stored(&mut self, batch: u32, count: u32) -> Result<Prepared, PartyError> {
+        let start = Instant::now();
+        let comparison = self.config.comparison;
+        let job = self.job(batch, comparison);
+        self.request(&Request::Prepare { batch, comparison, count })?;
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let (id, bundle) = self.offline(&job)?;
+            let store = self.store()?;
+            let entry = Entry {
+                owner: self.owner.clone(),
+                store: store.name(),
+                network: self.network.hash(),
+                weights: self.weights,
+                batch,
+                comparison,
+                created: now(),
+                state: State::Ready,
+            };
+            store.add(&id, &entry, &bundle.to_bytes())?;
+            ids.push(id);
+        }
+        let Ready = hear(&self.server)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let outcome = self.outcome(Vec::new(), Some(seconds), 0.0)?;
+        let Outcome { setup, offline, parties, .. } = outcome;
+        Ok(Prepared { ids, setup, offline, parties })
+    }
+}

@@ -1,8 +1,10 @@
-//! What the helper keeps of the masked weights.
+//! Masked weights: what the helper keeps, and the keys that mask them.
 
 mod common;
 
 use common::{Running, World, files, images, log, model};
+use hushwire_fixed::Settings;
+use hushwire_graph::Params;
 use hushwire_party::{Client, Helper, Hooks, Server};
 
 /// More than half of the smallest cache.
@@ -88,4 +90,28 @@ fn another_server_does_not_get_at_masked_weights() {
     client.close().unwrap();
     assert_eq!(files(&world.path("helper-state/weights"), "masked").len(), 2);
     running.stop();
+}
+
+#[test]
+fn keys_are_bound_to_the_integers_they_mask() {
+    log();
+    let mut world = World::small();
+    let key = |world: &World| {
+        world.start().stop();
+        std::fs::read(world.path("server-state/model.key")).unwrap()
+    };
+    let first = key(&world);
+    let weight = |world: &mut World| {
+        let mut tensors: Vec<_> = world.model.params.iter().map(|(_, t)| t.clone()).collect();
+        tensors[0].data[0] = tensors[0].data[0].next_up();
+        world.model.params = Params::new(tensors);
+    };
+    weight(&mut world);
+    assert!(key(&world) == first, "other numbers, the same integers");
+    let coarse = Settings { weight_bits: 10, ..Settings::default() };
+    let plan = std::mem::replace(&mut world.plan, common::plan_with(&world.model, &coarse));
+    let second = key(&world);
+    assert!(second != first, "the same numbers, other integers");
+    world.plan = plan;
+    assert!(![first, second].contains(&key(&world)), "keys do not come back");
 }

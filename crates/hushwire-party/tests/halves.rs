@@ -1,6 +1,8 @@
 //! Bundles of which one side lost its half, bundles that are too old, and a server that mixes them
 //! up.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
 mod common;
 
 use common::{World, files, images, log};

@@ -116,7 +116,7 @@ fn a_network_is_served_from_its_files() {
     log();
     let world = World::small();
     std::fs::write(world.path("net.onnx"), world.model.to_onnx()).unwrap();
-    let model = Model::load(&world.path("net.onnx")).unwrap();
+    let model = Model::load(world.path("net.onnx")).unwrap();
     let plan = common::plan(&model);
     std::fs::write(world.path("net.plan"), plan.to_text()).unwrap();
     let helper = Helper::start(world.helper_config()).unwrap();

@@ -35,8 +35,13 @@ impl Preprocess {
     /// input's shape, or when it asks for what is not implemented (NHWC order, bicubic scaling).
     pub fn for_graph(graph: &Graph) -> Result<Self, DataError> {
         let spec = graph.metadata.preprocess.as_ref();
-        let spec = spec
-            .ok_or_else(|| DataError::mismatch("preprocessing in the metadata", "one", "none"))?;
+        let spec = spec.ok_or_else(|| {
+            DataError::mismatch(
+                "the metadata property `preprocess`, which says how an image becomes the input",
+                "one (docs/models.md has an example)",
+                "none",
+            )
+        })?;
         Self::new(spec, &graph.input_shape().0)
     }
 

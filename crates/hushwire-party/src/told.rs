@@ -46,9 +46,11 @@ impl PartyError {
 /// connection fails, it is that to the helper.
 fn for_peers_of_link(error: &PartyError, source: &NetError) -> String {
     let text = match source {
+        // What the system or the TLS library says of a broken connection stays here.
+        NetError::Closed { peer, at } | NetError::Disconnected { peer, at, .. } => {
+            return format!("its connection with the {peer} was lost at {at}");
+        }
         NetError::Timeout { .. }
-        | NetError::Closed { .. }
-        | NetError::Disconnected { .. }
         | NetError::UnexpectedMessage { .. }
         | NetError::LengthMismatch { .. }
         | NetError::TooLong { .. }
@@ -85,7 +87,7 @@ mod tests {
     use std::io;
     use std::path::PathBuf;
 
-    use hushwire_net::Role;
+    use hushwire_net::{Label, Phase, Role};
 
     use super::*;
     use crate::{ConfigError, ModelKeyError};
@@ -110,6 +112,11 @@ mod tests {
                 source: source(),
             }),
             dialled(NetError::Bind { source: source() }),
+            dialled(NetError::Disconnected {
+                peer: Role::Helper,
+                at: Label { phase: Phase::Offline, step: 4 },
+                reason: "/private/place".into(),
+            }),
             dialled(NetError::Connection { addr: addr.parse().unwrap(), source: source() }),
         ];
         for error in errors {

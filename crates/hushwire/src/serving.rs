@@ -1,6 +1,6 @@
 //! How server and helper run: they say where they listen, and end when they are told to.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -64,5 +64,7 @@ pub fn run(
 /// takes precedence.
 pub fn log(level: &str) {
     let filter = EnvFilter::try_from_env("HUSHWIRE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let format = tracing_subscriber::fmt().with_ansi(colours);
+    format.with_env_filter(filter).with_writer(io::stderr).init();
 }

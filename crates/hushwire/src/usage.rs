@@ -38,7 +38,7 @@ pub struct Routes {
     pub total: u64,
 }
 
-/// The three processes.
+/// The three processes; nothing is known of one that keeps its usage to itself.
 #[derive(Debug, Default, Serialize)]
 pub struct Parties {
     client: Party,
@@ -49,7 +49,7 @@ pub struct Parties {
 #[derive(Debug, Default, Serialize)]
 struct Party {
     peak_memory_bytes: Option<u64>,
-    cpu_seconds: f64,
+    cpu_seconds: Option<f64>,
 }
 
 impl Usage {
@@ -111,6 +111,6 @@ impl Parties {
 impl Party {
     fn add(&mut self, report: &PartyReport) {
         self.peak_memory_bytes = self.peak_memory_bytes.max(report.peak_memory_bytes);
-        self.cpu_seconds += report.cpu_seconds;
+        *self.cpu_seconds.get_or_insert(0.0) += report.cpu_seconds;
     }
 }

@@ -46,7 +46,10 @@ impl Store {
                 if gone { Ok(()) } else { Err(StoreError::Io { path, source }) }
             })?;
         }
-        tracing::info!(bundles = given_up.len(), "gave up stored bundles");
+        tracing::warn!(
+            bundles = given_up.len(),
+            "gave up stored bundles: too old, missing at the peer, or made for other weights"
+        );
         Ok(given_up.len())
     }
 }

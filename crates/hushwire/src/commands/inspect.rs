@@ -43,6 +43,8 @@ pub struct Args {
 struct Report {
     model: String,
     architecture: String,
+    /// The hash by which a client names the network it wants; only a plan given makes one.
+    network: Option<String>,
     input: Vec<usize>,
     output: Vec<usize>,
     parameters: usize,
@@ -106,8 +108,12 @@ pub fn run(args: &Args) -> Result<()> {
             images::calibration(graph, &preprocess, source, CALIBRATION_IMAGES)
         }
     };
-    let Planned { program, origin, .. } =
+    let Planned { plan, program, origin } =
         network.plan(args.network.plan.as_deref(), &Settings::default(), calibration)?;
+    let network_hash = match &args.network.plan {
+        Some(_) => Some(hushwire_party::Network::new(graph, &plan)?.hash().to_string()),
+        None => None,
+    };
     let mut job = Job::new(program, args.batch, Comparison::Digits);
     job.comparison = args.comparison.choose(&job);
     let prediction = Prediction::new(&job);
@@ -116,6 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
     let report = Report {
         model: network.path.display().to_string(),
         architecture: architecture_hash(graph),
+        network: network_hash,
         input: graph.input_shape().0.clone(),
         output: graph.output_shape().0.clone(),
         parameters: graph.params.iter().map(|p| p.dims.iter().product::<usize>()).sum(),
@@ -226,6 +233,9 @@ fn human(report: &Report) -> String {
         report.batch,
         report.comparison,
     );
+    if let Some(network) = &report.network {
+        let _ = writeln!(text, "network, as clients may demand it: {network}");
+    }
     let _ = writeln!(text, "number formats: {}", report.formats);
     let _ = writeln!(
         text,

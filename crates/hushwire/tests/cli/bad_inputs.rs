@@ -46,7 +46,7 @@ fn images_that_cannot_be_used() {
     refused(&bench, "run demo.onnx --input large.png", &["large.png", "28 x 28", "29 x 29"]);
     let plain = OnnxBuilder::new(&[1, 28, 28]).node("Flatten", &["input"], "flat").build("flat");
     bench.write("plain.onnx", plain);
-    refused(&bench, "run plain.onnx --input large.png", &["plain.onnx", "preprocessing"]);
+    refused(&bench, "run plain.onnx --input large.png", &["plain.onnx", "`preprocess`"]);
 }
 
 #[test]

@@ -205,12 +205,27 @@ impl Builder {
     }
 
     fn fits(&self, format: Format, truncate: u32) -> Result<(), String> {
-        if format.width + truncate <= self.ring {
+        // A scale that underflows to zero asks for more bits than there are numbers for.
+        if truncate.checked_add(format.width).is_some_and(|bits| bits <= self.ring) {
             return Ok(());
         }
         Err(format!(
             "{} bits are truncated and {} kept, more than the ring's {}: a wider ring or fewer fractional bits in the layer before would fit",
             truncate, format.width, self.ring
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_that_underflows_is_refused() {
+        let mut build = Builder::new(64);
+        let value = build.input("x", 1, 0.0);
+        let format = Format { fractional_bits: 8, width: 15, range: 1.0, window: None };
+        let error = build.open("x", value, format).expect_err("there is no such shift");
+        assert!(error.contains("more than the ring's 64"), "{error}");
     }
 }

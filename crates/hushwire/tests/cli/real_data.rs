@@ -63,6 +63,8 @@ impl Real {
         println!("{name}, {comparison}: {report}");
         assert_eq!((&report["n"], &report["overflows"]), (&200.into(), &0.into()), "{report}");
         assert_eq!(report["agreement_fixed"], 1.0, "{report}");
+        // The measured bound of docs/protocol.md, section 9.
+        assert!(report["largest_difference_ulps"].as_f64().unwrap() <= 64.0, "{report}");
         assert!(report["accuracy"].as_f64().unwrap() > 0.85, "{report}");
     }
 

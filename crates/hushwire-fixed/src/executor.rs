@@ -213,11 +213,13 @@ fn in_width(gate: &Gate, u: i64) -> bool {
 /// Whether the compared bits tell the sign of a deciding form, at every knot.
 fn in_window(gate: &Gate, form: i64) -> bool {
     let Window { low, bits } = gate.window;
-    let bound = 1i64.checked_shl(low + bits - 1).unwrap_or(i64::MAX);
-    let tells = |v: i64| -bound <= v && v <= bound - (1 << low);
+    // A window may reach to bit 63, and a form less its upper knot beyond 64 bits.
+    let bound = 1i128 << (low + bits - 1);
+    let tells = |v: i128| -bound <= v && v <= bound - (1 << low);
+    let form = i128::from(form);
     match gate.function {
         Function::Relu => tells(form),
-        Function::Clip { high } => tells(form) && tells(form.saturating_sub(high)),
+        Function::Clip { high } => tells(form) && tells(form - i128::from(high)),
     }
 }
 
@@ -318,6 +320,12 @@ mod tests {
         }
         // Just below the upper end the lost carry makes a large number negative for some masks.
         assert!((0..256).any(|n| !decide(&gate, 63, Some(n))));
+    }
+
+    #[test]
+    fn the_widest_window_tells_every_sign() {
+        let gate = relu(64, Window { low: 0, bits: 64 });
+        assert!([i64::MIN, -1, 0, i64::MAX].iter().all(|v| in_window(&gate, *v)));
     }
 
     #[test]

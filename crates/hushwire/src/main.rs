@@ -44,6 +44,7 @@ enum Command {
     Helper(commands::helper::Args),
     Client(commands::client::Args),
     Keys(commands::keys::Args),
+    Bench(commands::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Helper(args) => commands::helper::run(&args),
         Command::Client(args) => commands::client::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

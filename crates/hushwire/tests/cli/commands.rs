@@ -13,9 +13,18 @@ const ROUTES: [&str; 4] = ["p0_p1", "p1_p0", "p2_p0", "p2_p1"];
 fn help_names_every_command() {
     let bench = Bench::new();
     let text = bench.text("--help");
-    for command in
-        ["demo", "inspect", "calibrate", "run", "eval", "server", "helper", "client", "keys"]
-    {
+    for command in [
+        "demo",
+        "inspect",
+        "calibrate",
+        "run",
+        "eval",
+        "server",
+        "helper",
+        "client",
+        "keys",
+        "bench",
+    ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} in {text}");
         let help = bench.text(&format!("{command} --help"));
         assert!(help.contains("Usage:") && !help.contains("until-eof"), "{help}");
@@ -146,6 +155,23 @@ fn demo_labels_every_digit() {
     assert_keys(&report, &["setup", "offline", "online", "wall_seconds", "clear_seconds"]);
     let text = bench.text("demo");
     assert!(text.contains("10 of 10 private labels equal") && text.contains('▀'), "{text}");
+}
+
+#[test]
+fn metrics_are_named_numbers_and_kept() {
+    let bench = Bench::new();
+    let report = bench.json("bench --suite micro --only conv.u32 -o metrics.json");
+    let gmacs = report["metrics"]["conv.u32_gmacs"].as_f64().unwrap();
+    assert!(gmacs > 0.0);
+    assert_eq!(report.as_object().unwrap().len(), 1);
+    assert_eq!(report["metrics"].as_object().unwrap().len(), 1);
+    let file = bench.path("metrics.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(kept, report);
+    // What is known is not measured again.
+    bench.write("metrics.json", r#"{"metrics": {"conv.u32_gmacs": 1e9}}"#);
+    let resumed = bench.json("bench --suite micro --only conv.u32 -o metrics.json --resume");
+    assert_eq!(resumed["metrics"]["conv.u32_gmacs"], 1e9);
 }
 
 #[test]

@@ -29,6 +29,10 @@
 //! its root: each is masked by the other party's hash outputs, at a node where that party's seed
 //! is unknown. Seeds have 126 bits.
 //!
+//! **Parts.** 64 gates are a block. A range of gates that starts with a block can be dealt and
+//! evaluated by itself: with the streams moved on by [`stream_len`] of the gates before it, its
+//! message is the part of the whole one that starts after [`message_len`] of them.
+//!
 //! Running time depends on the width and the count alone: selections are by masks.
 
 use core::fmt;
@@ -59,6 +63,12 @@ const BATCH: usize = LANES;
 const BLOCK: usize = 16;
 
 const WHAT: &str = "comparison keys";
+
+/// Bytes that a party's stream gives for `count` comparisons, one root each.
+#[must_use]
+pub fn stream_len(count: usize) -> u64 {
+    count as u64 * BLOCK as u64
+}
 
 /// Bytes of the helper's message for `count` comparisons of `width` bits.
 ///
@@ -103,7 +113,7 @@ fn deal_batch(
     secret: &[u64],
     message: &mut Message,
 ) {
-    let Layout { width, count, levels, .. } = message.layout;
+    let Layout { width, levels, .. } = message.layout;
     let gates = secret.len();
     // A node is its seed above bit 1 and its control bit in bit 0.
     let mut nodes = Zeroizing::new([[0_u128; BATCH]; 2]);
@@ -126,7 +136,7 @@ fn deal_batch(
         hash.apply(children);
         let (first, second) = children.split_at(2 * gates);
         let children = [first.split_at(gates), second.split_at(gates)];
-        let corrections = &mut message.corrections[level * count + start..][..gates];
+        let corrections = &mut message.corrections[start * levels + level * gates..][..gates];
         let mut values = 0;
         for g in 0..gates {
             let bit = u128::from(secret[g] >> (width as usize - 1 - level) & 1);
@@ -235,7 +245,7 @@ impl Keys {
 
     /// Evaluates at most [`BATCH`] = 64 gates, level by level; bit g is gate g's share.
     fn eval_batch(&self, hash: &Hash, start: usize, public: &[u64]) -> u64 {
-        let Layout { width, count, levels, .. } = self.message.layout;
+        let Layout { width, levels, .. } = self.message.layout;
         let gates = public.len();
         let control = u128::from(self.party == Party::Server);
         let mut nodes = Zeroizing::new([0_u128; BATCH]);
@@ -251,7 +261,7 @@ impl Keys {
                 *node |= u128::from(x >> shift & 1);
             }
             hash.apply(&mut nodes[..gates]);
-            let corrections = &self.message.corrections[level * count + start..][..gates];
+            let corrections = &self.message.corrections[start * levels + level * gates..][..gates];
             let values = self.message.values[start / BATCH * levels + level];
             for g in 0..gates {
                 let side = public[g] >> shift & 1;
@@ -313,25 +323,31 @@ impl Layout {
         Ok(Self { width, count, levels, leaf_bits: 1 << width.min(LEAF_LEVELS) })
     }
 
-    fn corrections(self) -> usize {
-        self.levels * self.count * BLOCK
+    /// First gate and number of gates of every block.
+    fn blocks(self) -> impl Iterator<Item = (usize, usize)> {
+        let Self { count, .. } = self;
+        (0..count).step_by(BATCH).map(move |start| (start, BATCH.min(count - start)))
     }
 
-    fn values(self) -> usize {
-        planes::message_len(self.levels, self.count)
+    /// Bytes of the corrections, value bits and leaves of `gates` gates of one block.
+    fn sections(self, gates: usize) -> [usize; 3] {
+        let values = planes::message_len(self.levels, gates);
+        [self.levels * gates * BLOCK, values, packed_len(gates, self.leaf_bits)]
     }
 
     fn total(self) -> usize {
-        self.corrections() + self.values() + packed_len(self.count, self.leaf_bits)
+        let [corrections, values, leaves] = self.sections(self.count);
+        corrections + values + leaves
     }
 }
 
-/// The corrections of all gates, level by level.
+/// The corrections of all gates, by blocks of [`BATCH`] = 64: each block's corrections, level by
+/// level, then its value bits, then its leaves.
 struct Message {
     layout: Layout,
     /// 126 seed bits, then the right and the left child's control bit.
     corrections: Vec<u128>,
-    /// A word per block of [`BATCH`] = 64 gates and level.
+    /// A word per block and level.
     values: Vec<u64>,
     leaves: Vec<u128>,
 }
@@ -348,19 +364,27 @@ impl Message {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
+        let Layout { levels, leaf_bits, .. } = self.layout;
         let mut out = Vec::with_capacity(self.layout.total());
-        out.extend_from_slice(bytemuck::cast_slice(&self.corrections));
-        planes::write(&self.values, self.layout.levels, self.layout.count, &mut out);
-        if self.layout.leaf_bits == 128 {
-            out.extend_from_slice(bytemuck::cast_slice(&self.leaves));
-        } else {
-            let leaves: Vec<u64> = self.leaves.iter().map(|&leaf| leaf as u64).collect();
-            pack(&leaves, self.layout.leaf_bits, &mut out);
+        let mut narrow = Vec::new();
+        for (start, gates) in self.layout.blocks() {
+            let corrections = &self.corrections[start * levels..][..gates * levels];
+            out.extend_from_slice(bytemuck::cast_slice(corrections));
+            let values = &self.values[start / BATCH * levels..][..levels];
+            planes::write(values, levels, gates, &mut out);
+            let leaves = &self.leaves[start..][..gates];
+            if leaf_bits == 128 {
+                out.extend_from_slice(bytemuck::cast_slice(leaves));
+            } else {
+                narrow.clear();
+                narrow.extend(leaves.iter().map(|&leaf| leaf as u64));
+                pack(&narrow, leaf_bits, &mut out);
+            }
         }
         out
     }
 
-    fn from_bytes(layout: Layout, bytes: &[u8]) -> Result<Self, FssError> {
+    fn from_bytes(layout: Layout, mut bytes: &[u8]) -> Result<Self, FssError> {
         if bytes.len() != layout.total() {
             return Err(FssError::Length {
                 what: WHAT,
@@ -368,21 +392,30 @@ impl Message {
                 got: bytes.len(),
             });
         }
-        let (corrections, rest) = bytes.split_at(layout.corrections());
-        let (values, leaves) = rest.split_at(layout.values());
-        let blocks = |bytes: &[u8]| -> Vec<u128> {
-            bytes.as_chunks().0.iter().map(|chunk| u128::from_le_bytes(*chunk)).collect()
-        };
-        let values = planes::read(values, layout.levels, layout.count, WHAT)?;
-        let leaves = if layout.leaf_bits == 128 {
-            blocks(leaves)
-        } else {
-            let mut words = vec![0_u64; layout.count];
-            unpack(leaves, layout.leaf_bits, &mut words)
-                .map_err(|e| FssError::from_pack(WHAT, &e))?;
-            words.into_iter().map(u128::from).collect()
-        };
-        Ok(Self { layout, corrections: blocks(corrections), values, leaves })
+        let mut message = Self::zeros(layout);
+        let Layout { levels, leaf_bits, .. } = layout;
+        let mut narrow = [0_u64; BATCH];
+        for (start, gates) in layout.blocks() {
+            let mut section = |len: usize| {
+                let (own, rest) = bytes.split_at(len);
+                bytes = rest;
+                own
+            };
+            let [corrections, values, leaves] = layout.sections(gates).map(&mut section);
+            let own = &mut message.corrections[start * levels..][..gates * levels];
+            bytemuck::cast_slice_mut(own).copy_from_slice(corrections);
+            let values = planes::read(values, levels, gates, WHAT)?;
+            message.values[start / BATCH * levels..][..levels].copy_from_slice(&values);
+            let own = &mut message.leaves[start..][..gates];
+            if leaf_bits == 128 {
+                bytemuck::cast_slice_mut(own).copy_from_slice(leaves);
+            } else {
+                let narrow = &mut narrow[..gates];
+                unpack(leaves, leaf_bits, narrow).map_err(|e| FssError::from_pack(WHAT, &e))?;
+                own.iter_mut().zip(narrow).for_each(|(leaf, word)| *leaf = u128::from(*word));
+            }
+        }
+        Ok(message)
     }
 }
 

@@ -23,6 +23,11 @@
 //! once. P2 sees nothing. The same digits appear in Sigma (Gupta et al., PETS 2024) and in
 //! CrypTFlow2 (Rathee et al., CCS 2020), there by oblivious transfer.
 //!
+//! **Parts.** 64 gates are a block. A range of gates that starts with a block can be dealt, looked up
+//! and combined by itself: with the streams moved on by [`Shape::client_stream_len`] and
+//! [`Shape::server_stream_len`] of the gates before it, its messages are the parts of the whole ones
+//! that start after [`Shape::message_len`] and [`Shape::opening_len`] of them.
+//!
 //! Everything is evaluated on bit planes, 64 gates to a word, without a branch or an index that
 //! depends on a value: running time tells nothing.
 
@@ -116,6 +121,18 @@ impl Shape {
     #[must_use]
     pub fn message_len(self, count: usize) -> usize {
         planes::message_len(self.dealt_planes(), count)
+    }
+
+    /// Bytes that P0's stream gives for `count` gates.
+    #[must_use]
+    pub fn client_stream_len(self, count: usize) -> u64 {
+        (count.div_ceil(LANES) * self.drawn_planes() * 8) as u64
+    }
+
+    /// Bytes that P1's stream gives for `count` gates.
+    #[must_use]
+    pub fn server_stream_len(self, count: usize) -> u64 {
+        (count.div_ceil(LANES) * self.opened_planes() * 8) as u64
     }
 
     /// Bytes of each party's opening for `count` gates.

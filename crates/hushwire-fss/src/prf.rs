@@ -11,6 +11,7 @@
 //! Each domain must be used once by each key; that is the caller's to arrange, by (layer, purpose).
 
 use core::fmt;
+use core::ops::Range;
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit, consts::U16};
@@ -59,6 +60,30 @@ impl Prf {
             tape: tape::find(&self.key, domain),
         }
     }
+
+    /// The stream of a domain, from byte `at` on: what [`Prf::stream`] gives after `at` bytes.
+    #[must_use]
+    pub fn stream_at(&self, domain: u64, at: u64) -> Stream {
+        let mut stream = self.stream(domain);
+        stream.seek(at);
+        stream
+    }
+
+    /// Words `range` of a domain's stream: `range` of what [`Stream::words`] gives from its start.
+    #[must_use]
+    pub fn words<W: Word>(&self, domain: u64, range: Range<usize>) -> Vec<W> {
+        self.stream_at(domain, range.start as u64 * size_of::<W>() as u64).words(range.len())
+    }
+
+    /// Bits `range` of a domain's stream: `range` of what [`Stream::bits`] gives from its start.
+    ///
+    /// # Panics
+    /// Unless the range starts at a multiple of 64: ranges are the caller's own.
+    #[must_use]
+    pub fn bits(&self, domain: u64, range: Range<usize>) -> Bits {
+        assert!(range.start.is_multiple_of(64), "bits from {}, not a multiple of 64", range.start);
+        self.stream_at(domain, range.start as u64 / 8).bits(range.len())
+    }
 }
 
 impl fmt::Debug for Prf {
@@ -88,6 +113,17 @@ struct Left {
 }
 
 impl Stream {
+    /// Moves to byte `at` of the stream, counted from its start.
+    pub fn seek(&mut self, at: u64) {
+        #[cfg(feature = "test-support")]
+        if let Some(tape) = &mut self.tape {
+            return tape.seek(at);
+        }
+        self.next = at / 16;
+        self.left.len = 0;
+        self.fill(&mut [0; 16][..(at % 16) as usize]);
+    }
+
     /// Fills `out` with the next bytes.
     pub fn fill(&mut self, out: &mut [u8]) {
         #[cfg(feature = "test-support")]
@@ -183,6 +219,10 @@ pub mod tape {
     }
 
     impl Reader {
+        pub(super) fn seek(&mut self, at: u64) {
+            self.at = at as usize;
+        }
+
         pub(super) fn read(&mut self, out: &mut [u8]) {
             out.copy_from_slice(&self.bytes[self.at..self.at + out.len()]);
             self.at += out.len();
@@ -208,6 +248,33 @@ mod tests {
             (at, step) = (end, step * 2 % 1213 + 1);
         }
         assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn any_range_is_that_of_the_whole() {
+        let prf = Prf::new([8; 16]);
+        let mut whole = vec![0; 9000];
+        prf.stream(5).fill(&mut whole);
+        let mut stream = prf.stream(5);
+        for (at, len) in [(0, 9), (4097, 4500), (16, 0), (15, 2), (31, 40), (8999, 1), (48, 16)] {
+            let mut part = vec![0; len];
+            stream.seek(at as u64);
+            stream.fill(&mut part);
+            assert_eq!(part, whole[at..at + len], "{len} bytes from {at}");
+            prf.stream_at(5, at as u64).fill(&mut part);
+            assert_eq!(part, whole[at..at + len], "{len} bytes from {at}");
+        }
+        let words: Vec<u32> = prf.stream(5).words(1000);
+        let long: Vec<u64> = prf.stream(5).words(500);
+        let bits = prf.stream(5).bits(1000);
+        for range in [0..0, 0..1000, 64..65, 192..700, 512..1000] {
+            assert_eq!(prf.words::<u32>(5, range.clone()), words[range.clone()]);
+            assert_eq!(prf.words::<u64>(5, range.start / 2..range.end / 2), {
+                &long[range.start / 2..range.end / 2]
+            });
+            let part = Bits::from_fn(range.len(), |i| bits.get(range.start + i));
+            assert_eq!(prf.bits(5, range), part);
+        }
     }
 
     #[test]

@@ -47,6 +47,62 @@ proptest! {
     }
 
     #[test]
+    fn parts_of_a_layer_are_parts_of_the_whole(
+        width in 1..=32_u32,
+        values in proptest::collection::vec(any::<(u64, u64)>(), 1..300),
+        cut in 0..5_usize,
+        session in any::<u64>(),
+    ) {
+        let (public, secret): (Vec<u64>, Vec<u64>) = values.into_iter().unzip();
+        let count = secret.len();
+        let cut = (cut * 64).min(count / 64 * 64);
+        let shape = shape(width);
+        let moved = || {
+            let [mut p0, mut p1, mut d0, mut d1] = streams(session);
+            for stream in [&mut p0, &mut d0] {
+                stream.seek(shape.client_stream_len(cut));
+            }
+            for stream in [&mut p1, &mut d1] {
+                stream.seek(shape.server_stream_len(cut));
+            }
+            [p0, p1, d0, d1]
+        };
+        let [mut p0, mut p1, mut d0, mut d1] = streams(session);
+        let message = digits::deal(shape, &mut d0, &mut d1, &secret);
+        let client = Tables::client(shape, count, &mut p0).look_up(&public);
+        let server = Tables::server(shape, count, &mut p1, &message);
+        let server = server.expect("the helper's message").look_up(&public);
+        let [from_client, from_server] = [client.message(), server.message()];
+        let whole = client.combine(&from_server).expect("the server's message");
+
+        let [mut p0, mut p1, mut d0, mut d1] = moved();
+        let part = digits::deal(shape, &mut d0, &mut d1, &secret[cut..]);
+        prop_assert_eq!(&part, &message[shape.message_len(cut)..]);
+        let client = Tables::client(shape, count - cut, &mut p0).look_up(&public[cut..]);
+        let server = Tables::server(shape, count - cut, &mut p1, &part);
+        let server = server.expect("the helper's message").look_up(&public[cut..]);
+        prop_assert_eq!(client.message(), &from_client[shape.opening_len(cut)..]);
+        prop_assert_eq!(server.message(), &from_server[shape.opening_len(cut)..]);
+        let part = client.combine(&server.message()).expect("the server's message");
+        prop_assert!(part == Bits::from_fn(count - cut, |i| whole.get(cut + i)));
+
+        let [mut p0, _, mut d0, mut d1] = streams(session);
+        let message = dcf::deal(width, &mut d0, &mut d1, &secret).expect("width in range");
+        let keys = dcf::Keys::client(width, count, &mut p0, &message).expect("the message");
+        let whole = keys.eval(&public);
+        let [mut p0, _, mut d0, mut d1] = streams(session);
+        for stream in [&mut p0, &mut d0, &mut d1] {
+            stream.seek(dcf::stream_len(cut));
+        }
+        let part = dcf::deal(width, &mut d0, &mut d1, &secret[cut..]).expect("width in range");
+        let start = dcf::message_len(width, cut).expect("width in range");
+        prop_assert_eq!(&part, &message[start..]);
+        let keys = dcf::Keys::client(width, count - cut, &mut p0, &part).expect("the message");
+        let part = keys.eval(&public[cut..]);
+        prop_assert!(part == Bits::from_fn(count - cut, |i| whole.get(cut + i)));
+    }
+
+    #[test]
     fn bytes_of_a_peer_never_panic(
         width in 0..70_u32,
         count in 0..70_usize,

@@ -20,7 +20,7 @@ mod word;
 pub use bits::{Bits, WordsMut};
 pub use conv::{conv2d, conv2d_mod};
 pub use linear::{gemm, gemm_mod};
-pub use pack::{PackError, pack, packed_len, unpack};
+pub use pack::{PackError, pack, pack_into, packed_len, unpack};
 pub use ring::Ring;
 pub use shape::ConvShape;
 pub use word::Word;

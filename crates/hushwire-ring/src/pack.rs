@@ -52,19 +52,36 @@ pub fn packed_len(count: usize, bits: u32) -> usize {
 /// # Panics
 /// If `bits` is zero or exceeds the word's width: the width is the caller's own, never a peer's.
 pub fn pack<W: Word>(values: &[W], bits: u32, out: &mut Vec<u8>) {
-    assert!((1..=W::BITS).contains(&bits), "{bits} bits per value of a {}-bit word", W::BITS);
     let start = out.len();
-    // The loop stores eight bytes at a time, up to seven of them beyond the end.
-    out.resize(start + packed_len(values.len(), bits) + 8, 0);
-    let bytes = &mut out[start..];
-    simd::dispatch(Level::detected(), Pack { values, bits, out: bytes });
-    out.truncate(start + packed_len(values.len(), bits));
+    out.resize(start + packed_len(values.len(), bits), 0);
+    pack_into(values, bits, &mut out[start..]);
+}
+
+/// Writes the low `bits` bits of every value over `out`, [`packed_len`] bytes.
+///
+/// Eight values take `bits` whole bytes: from a multiple of eight on, values can be packed and
+/// unpacked by themselves.
+///
+/// # Panics
+/// If `bits` is zero or exceeds the word's width, or `out` does not have the length.
+pub fn pack_into<W: Word>(values: &[W], bits: u32, out: &mut [u8]) {
+    assert!((1..=W::BITS).contains(&bits), "{bits} bits per value of a {}-bit word", W::BITS);
+    assert_eq!(out.len(), packed_len(values.len(), bits), "packed bytes");
+    // The loop stores eight bytes at a time, up to seven of them beyond the end: the last values,
+    // at least eight bytes of them, take a detour.
+    let (head, tail) = values.split_at(values.len().saturating_sub(64) / 8 * 8);
+    let mut detour = [0; (64 + 7) * 8 + 8];
+    let level = Level::detected();
+    simd::dispatch(level, Pack { values: head, bits, out });
+    simd::dispatch(level, Pack { values: tail, bits, out: &mut detour });
+    let out = &mut out[head.len() / 8 * bits as usize..];
+    out.copy_from_slice(&detour[..out.len()]);
 }
 
 struct Pack<'a, W> {
     values: &'a [W],
     bits: u32,
-    /// Zeros, eight bytes more than the values take.
+    /// Eight bytes more than the values take.
     out: &'a mut [u8],
 }
 

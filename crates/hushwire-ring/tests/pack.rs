@@ -1,6 +1,6 @@
 //! Packing at every width.
 
-use hushwire_ring::{PackError, Word, pack, packed_len, unpack};
+use hushwire_ring::{PackError, Word, pack, pack_into, packed_len, unpack};
 use proptest::prelude::*;
 
 /// Bit by bit, as the format says.
@@ -23,6 +23,13 @@ fn check<W: Word>(values: &[u64], prefix: &[u8]) {
         let (head, body) = bytes.split_at(prefix.len());
         assert_eq!(head, prefix);
         assert_eq!(body, reference(&values, bits), "{bits} bits");
+
+        let (first, second) = values.split_at(values.len() / 16 * 8);
+        let mut parts = vec![0xa5; body.len()];
+        let (head, tail) = parts.split_at_mut(packed_len(first.len(), bits));
+        pack_into(first, bits, head);
+        pack_into(second, bits, tail);
+        assert_eq!(body, parts, "{bits} bits, in two parts");
 
         let mut read = vec![W::ZERO; values.len()];
         assert_eq!(unpack(body, bits, &mut read), Ok(()));

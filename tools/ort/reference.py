@@ -210,6 +210,8 @@ def small_networks():
     spelled("hard_swish_clip", hard_swish_clip)
     spelled("silu", lambda n, x: n.op("Mul", x, n.op("Sigmoid", x)))
     spelled("mish", lambda n, x: n.op("Mul", x, n.op("Tanh", n.op("Softplus", x))))
+    spelled("square", lambda n, x: n.op("Mul", x, x))
+    spelled("square_power", lambda n, x: n.op("Pow", x, np.float32(2)))
     spelled("sigmoid", lambda n, x: n.op("Div", np.float32(1), n.op(
         "Add", np.float32(1), n.op("Exp", n.op("Neg", x)))))
 

@@ -33,6 +33,8 @@ pub enum Activation {
     Silu,
     /// `x * tanh(ln(1 + exp(x)))`
     Mish,
+    /// `x * x`
+    Square,
 }
 
 impl Activation {
@@ -49,6 +51,7 @@ impl Activation {
             Self::HardSwish => "HardSwish",
             Self::Silu => "Silu",
             Self::Mish => "Mish",
+            Self::Square => "Square",
         }
     }
 
@@ -74,6 +77,7 @@ impl Activation {
             Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
             Self::Silu => x * sigmoid(x),
             Self::Mish => x * softplus(x).tanh(),
+            Self::Square => x * x,
         }
     }
 
@@ -90,6 +94,7 @@ impl Activation {
                 }
             }
             Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0),
+            Self::Square => x * x,
             _ => self.eval(f64::from(x)) as f32,
         }
     }
@@ -171,5 +176,6 @@ mod tests {
         close(Activation::Mish, 1.0, 0.8650983882673103);
         close(Activation::Mish, 800.0, 800.0);
         close(Activation::Silu, -800.0, 0.0);
+        close(Activation::Square, -1.5, 2.25);
     }
 }

@@ -189,6 +189,9 @@ impl Writer<'_> {
                 self.node("Tanh", vec![softplus], &gate, Vec::new());
                 self.node("Mul", with(inputs, [gate]), name, Vec::new());
             }
+            Activation::Square => {
+                self.node("Mul", with(inputs.clone(), inputs), name, Vec::new());
+            }
             Activation::Gelu | Activation::GeluTanh => self.gelu(id, inputs, activation),
         }
     }

@@ -242,6 +242,22 @@ fn shared_activations_keep_their_other_readers() {
 }
 
 #[test]
+fn squares_are_written_as_products_and_read_in_either_spelling() {
+    let product = OnnxBuilder::new(&[3]).node("Mul", &["input", "input"], "y").build("y");
+    let power = OnnxBuilder::new(&[3])
+        .floats("two", &[], &[2.0])
+        .node("Pow", &["input", "two"], "y")
+        .build("y");
+    for bytes in [product, power] {
+        let model = load(&bytes);
+        assert_eq!(kinds(&model), ["Input", "Square"]);
+        assert_eq!(load(&model.to_onnx()), model);
+        let input = Tensor::new([1, 3], vec![-3.0, 0.5, 2.0]);
+        assert_eq!(Executor::new(&model).run(&input).unwrap().data, [9.0, 0.25, 4.0]);
+    }
+}
+
+#[test]
 fn a_single_number_scales_every_channel() {
     let bytes = OnnxBuilder::new(&[2, 1, 2])
         .floats("c", &[], &[3.0])

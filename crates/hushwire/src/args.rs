@@ -8,6 +8,7 @@ use hushwire_fixed::Settings;
 use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::Phase;
+use serde::{Deserialize, Serialize};
 
 /// A network and how it is made private.
 #[derive(Args, Clone)]
@@ -53,7 +54,7 @@ pub enum Choice {
 }
 
 /// A line between two parties.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// Round-trip time in milliseconds.
     pub rtt_ms: f64,
@@ -83,6 +84,12 @@ impl FromStr for Line {
 }
 
 impl Line {
+    /// A local network: 1 ms, 1 Gbit/s.
+    pub const LAN: Line = Line { rtt_ms: 1.0, mbit: 1000.0 };
+
+    /// Across a continent: 40 ms, 100 Mbit/s.
+    pub const WAN: Line = Line { rtt_ms: 40.0, mbit: 100.0 };
+
     /// Seconds that the messages of an inference take at least.
     pub fn seconds(&self, prediction: &Prediction) -> f64 {
         let bytes = prediction.total(Phase::Offline) + prediction.total(Phase::Online);

@@ -67,11 +67,18 @@ pub fn calibration(
     Ok((batch(graph, inputs), origin))
 }
 
+/// Random inputs for calibration, the same every time.
+pub fn synthetic(graph: &Graph) -> Result<(Tensor, String)> {
+    let inputs = random(graph, SYNTHETIC_IMAGES)?;
+    let origin = format!("{SYNTHETIC_IMAGES} images of random pixels, seed {SEED}");
+    Ok((batch(graph, inputs), origin))
+}
+
 /// Random inputs, the same every time: pixels where the network says what pixels mean, otherwise
 /// numbers between -1 and 1.
-pub fn synthetic(graph: &Graph) -> Result<(Tensor, String)> {
+pub fn random(graph: &Graph, count: usize) -> Result<Vec<Vec<f32>>> {
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut one = || match Preprocess::for_graph(graph) {
+    let one = |_| match Preprocess::for_graph(graph) {
         Ok(preprocess) => {
             let [channels, height, width] = preprocess.shape();
             let pixels = (0..channels * height * width).map(|_| random.u8(..)).collect();
@@ -80,7 +87,5 @@ pub fn synthetic(graph: &Graph) -> Result<(Tensor, String)> {
         }
         Err(_) => Ok((0..graph.input_shape().len()).map(|_| random.f32() * 2.0 - 1.0).collect()),
     };
-    let inputs: Result<Vec<Vec<f32>>> = (0..SYNTHETIC_IMAGES).map(|_| one()).collect();
-    let origin = format!("{SYNTHETIC_IMAGES} images of random pixels, seed {SEED}");
-    Ok((batch(graph, inputs?), origin))
+    (0..count).map(one).collect()
 }

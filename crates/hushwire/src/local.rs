@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use hushwire_graph::Graph;
 use hushwire_mpc::Comparison;
 use hushwire_net::Identity;
 use hushwire_party::{
@@ -148,6 +149,12 @@ impl Parties {
     /// Seconds since server and helper were listening.
     pub fn seconds(&self) -> f64 {
         self.ready.elapsed().as_secs_f64()
+    }
+
+    /// The network that is served.
+    pub fn graph(&self) -> Result<&Graph> {
+        let client = self.client.as_ref().ok_or_else(|| anyhow!("the session has ended"))?;
+        Ok(client.network().graph())
     }
 
     /// Runs one batch.

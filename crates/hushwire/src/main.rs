@@ -45,6 +45,9 @@ enum Command {
     Client(commands::client::Args),
     Keys(commands::keys::Args),
     Bench(commands::bench::Args),
+    /// Be the client of a measurement; `bench` starts this
+    #[command(hide = true)]
+    Trial,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Client(args) => commands::client::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Trial => commands::bench::trial::serve(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

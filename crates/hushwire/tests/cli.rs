@@ -4,6 +4,8 @@
 
 #[path = "cli/bad_inputs.rs"]
 mod bad_inputs;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/parties.rs"]

@@ -158,23 +158,6 @@ fn demo_labels_every_digit() {
 }
 
 #[test]
-fn metrics_are_named_numbers_and_kept() {
-    let bench = Bench::new();
-    let report = bench.json("bench --suite micro --only conv.u32 -o metrics.json");
-    let gmacs = report["metrics"]["conv.u32_gmacs"].as_f64().unwrap();
-    assert!(gmacs > 0.0);
-    assert_eq!(report.as_object().unwrap().len(), 1);
-    assert_eq!(report["metrics"].as_object().unwrap().len(), 1);
-    let file = bench.path("metrics.json");
-    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(kept, report);
-    // What is known is not measured again.
-    bench.write("metrics.json", r#"{"metrics": {"conv.u32_gmacs": 1e9}}"#);
-    let resumed = bench.json("bench --suite micro --only conv.u32 -o metrics.json --resume");
-    assert_eq!(resumed["metrics"]["conv.u32_gmacs"], 1e9);
-}
-
-#[test]
 fn nobody_has_to_read_on() {
     let bench = Bench::new();
     let mut child = bench.command("inspect demo.onnx").stdout(Stdio::piped()).spawn().unwrap();

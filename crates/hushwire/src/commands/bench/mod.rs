@@ -5,15 +5,21 @@
 
 mod metrics;
 mod micro;
+mod networks;
+mod shapes;
+mod subject;
 mod timing;
+pub mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
 
 use self::metrics::Metrics;
+use self::subject::ModelArg;
 use crate::args::JsonArg;
+use crate::local::PrivateFolder;
 use crate::output;
 
 /// Measure this program on this machine
@@ -26,8 +32,12 @@ pub struct Args {
     /// What to measure [default: every suite]
     #[arg(long, value_enum, value_name = "SUITE", num_args = 1..)]
     suite: Vec<Suite>,
+    /// Networks to measure beside the built-in ones: ONNX files. Metrics have the file's name.
+    /// Number formats are the plan's or calibrated on random images
+    #[arg(long, value_name = "FILE[,PLAN]", num_args = 1..)]
+    model: Vec<ModelArg>,
     /// Measure only metrics whose names begin with this
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", num_args = 1..)]
     only: Vec<String>,
     /// Write the metrics to this JSON file as well, after each measurement
     #[arg(short, long, value_name = "FILE")]
@@ -42,14 +52,18 @@ pub struct Args {
 /// A group of measurements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Suite {
-    /// Integer kernels
+    /// Kernels on one core; 2^20 ReLUs and 2^18 max pools in three processes
     Micro,
+    /// Whole networks in three processes: on this machine's own line, on an emulated LAN (1 ms,
+    /// 1 Gbit/s) and on an emulated WAN (40 ms, 100 Mbit/s)
+    Networks,
 }
 
 impl Suite {
-    fn run(self, bench: &mut Bench) -> Result<()> {
+    fn run(self, bench: &mut Bench, args: &Args) -> Result<()> {
         match self {
             Suite::Micro => micro::run(bench),
+            Suite::Networks => networks::run(bench, &args.model),
         }
     }
 }
@@ -58,6 +72,7 @@ impl Suite {
 pub(super) struct Bench {
     metrics: Metrics,
     only: Vec<String>,
+    folder: PrivateFolder,
 }
 
 impl Bench {
@@ -81,14 +96,25 @@ impl Bench {
         }
         Ok(())
     }
+
+    /// Whether any metric whose name begins with `prefix` was asked for.
+    pub fn wants(&self, prefix: &str) -> bool {
+        let meets = |only: &String| only.starts_with(prefix) || prefix.starts_with(only.as_str());
+        self.only.is_empty() || self.only.iter().any(meets)
+    }
+
+    /// A folder for files, gone when the program ends.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let metrics = Metrics::new(args.output.clone(), args.resume)?;
-    let mut bench = Bench { metrics, only: args.only.clone() };
+    let mut bench = Bench { metrics, only: args.only.clone(), folder: PrivateFolder::new()? };
     let all = Suite::value_variants();
     let suites = if args.suite.is_empty() { all } else { &args.suite };
-    suites.iter().try_for_each(|suite| suite.run(&mut bench))?;
+    suites.iter().try_for_each(|suite| suite.run(&mut bench, args))?;
     output::report(&bench.metrics, args.json.json, Metrics::table)
 }

@@ -1,0 +1,66 @@
+//! Measuring.
+
+use serde_json::Value;
+
+use crate::support::Bench;
+
+/// The metrics of a run that prints nothing else.
+fn metrics(bench: &Bench, args: &str) -> Value {
+    let report = bench.json(args);
+    assert_eq!(report.as_object().unwrap().len(), 1, "{report}");
+    report["metrics"].clone()
+}
+
+#[test]
+fn metrics_are_named_numbers_and_kept() {
+    let bench = Bench::new();
+    let report = metrics(&bench, "bench --suite micro --only conv.u32 -o metrics.json");
+    assert!(report["conv.u32_gmacs"].as_f64().unwrap() > 0.0);
+    assert_eq!(report.as_object().unwrap().len(), 1);
+    let file = std::fs::read(bench.path("metrics.json")).unwrap();
+    let kept: Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!(kept["metrics"], report);
+    // What is known is not measured again.
+    bench.write("metrics.json", r#"{"metrics": {"conv.u32_gmacs": 1e9}}"#);
+    let resumed = bench.json("bench --suite micro --only conv.u32 -o metrics.json --resume");
+    assert_eq!(resumed["metrics"]["conv.u32_gmacs"], 1e9);
+    assert!(bench.error("bench --resume", 2).contains("--output"));
+    bench.write("metrics.json", "{}");
+    let error = bench.error("bench -o metrics.json --resume", 1);
+    assert!(error.contains("metrics.json"), "{error}");
+}
+
+#[test]
+fn a_million_relus_cost_few_bytes() {
+    let bench = Bench::new();
+    let report = metrics(&bench, "bench --suite micro --only relu.");
+    let metric = |name: &str| report[format!("relu.{name}")].as_f64().unwrap();
+    assert!(metric("online_bytes") <= 10.0 && metric("total_bytes") <= 40.0, "{report}");
+    assert!(metric("online_bytes") < metric("total_bytes"), "{report}");
+    assert!(metric("seconds") >= metric("offline_seconds") + metric("online_seconds"));
+    assert!(bench.leftovers().is_empty(), "{:?}", bench.leftovers());
+}
+
+#[test]
+fn networks_are_measured_under_their_names() {
+    let bench = Bench::new();
+    bench.mnist(4);
+    std::fs::rename(bench.path("demo.onnx"), bench.path("My-Net.onnx")).unwrap();
+    bench.text("calibrate My-Net.onnx --data mnist:. -o plan.toml");
+    let predicted = bench.json("inspect My-Net.onnx --plan plan.toml --comparison digits");
+    let mega = |value: &Value| value.as_f64().unwrap() / 1e6;
+    let [offline, online] = ["offline", "online"].map(|phase| mega(&predicted[phase]["total"]));
+    let suite = "bench --suite networks --model My-Net.onnx,plan.toml --only";
+    let report = metrics(&bench, &format!("{suite} my_net.total my_net.lan.online"));
+    let metric = |name: &str| report[name].as_f64().unwrap();
+    assert!((metric("my_net.total_mb") - offline - online).abs() < 1e-9, "{report}");
+    assert!((metric("my_net.online_mb") - online).abs() < 1e-9, "{report}");
+    assert!(metric("my_net.peak_mb") > 1.0);
+    // Every round trip takes a millisecond.
+    let rounds = predicted["rounds"].as_f64().unwrap();
+    assert!(metric("my_net.lan.online_seconds") >= 1e-3 * rounds, "{report}");
+    assert_eq!(report.as_object().unwrap().len(), 10, "{report}");
+    std::fs::rename(bench.path("My-Net.onnx"), bench.path("demo.onnx")).unwrap();
+    let error = bench.error("bench --suite networks --only x --model demo.onnx", 1);
+    assert!(error.contains("demo"), "{error}");
+}

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Polynomial;
+
 /// An elementwise nonlinear function.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Activation {
@@ -35,9 +37,31 @@ pub enum Activation {
     Mish,
     /// `x * x`
     Square,
+    /// Another polynomial.
+    Polynomial(Polynomial),
 }
 
 impl Activation {
+    /// The polynomial with these coefficients, the constant first; nothing where
+    /// [`Polynomial::new`] gives nothing.
+    pub fn polynomial(coefficients: &[f32]) -> Option<Self> {
+        let polynomial = Polynomial::new(coefficients)?;
+        Some(if polynomial == Polynomial::SQUARE {
+            Self::Square
+        } else {
+            Self::Polynomial(polynomial)
+        })
+    }
+
+    /// The function as a polynomial, if it is one.
+    pub fn as_polynomial(&self) -> Option<Polynomial> {
+        match self {
+            Self::Square => Some(Polynomial::SQUARE),
+            Self::Polynomial(polynomial) => Some(*polynomial),
+            _ => None,
+        }
+    }
+
     /// The function's name, as in ONNX where it has the operator.
     pub fn name(&self) -> &'static str {
         match self {
@@ -52,6 +76,7 @@ impl Activation {
             Self::Silu => "Silu",
             Self::Mish => "Mish",
             Self::Square => "Square",
+            Self::Polynomial(_) => "Polynomial",
         }
     }
 
@@ -78,6 +103,7 @@ impl Activation {
             Self::Silu => x * sigmoid(x),
             Self::Mish => x * softplus(x).tanh(),
             Self::Square => x * x,
+            Self::Polynomial(polynomial) => polynomial.eval(x),
         }
     }
 
@@ -95,6 +121,7 @@ impl Activation {
             }
             Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0),
             Self::Square => x * x,
+            Self::Polynomial(polynomial) => polynomial.apply(x),
             _ => self.eval(f64::from(x)) as f32,
         }
     }
@@ -177,5 +204,9 @@ mod tests {
         close(Activation::Mish, 800.0, 800.0);
         close(Activation::Silu, -800.0, 0.0);
         close(Activation::Square, -1.5, 2.25);
+        let cubic = Activation::polynomial(&[1.0, 0.0, 0.0, 2.0]).unwrap();
+        close(cubic, -3.0, -53.0);
+        assert_eq!(Activation::polynomial(&[0.0, 0.0, 1.0]), Some(Activation::Square));
+        assert_eq!(Activation::Square.as_polynomial().unwrap().coefficients(), [0.0, 0.0, 1.0]);
     }
 }

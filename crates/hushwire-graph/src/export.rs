@@ -8,7 +8,7 @@ use crate::import::protobuf::{
 };
 use crate::{
     Activation, Conv, Coordinates, Gemm, Interpolation, Model, NearestRounding, Node, NodeId, Op,
-    OutputKind, ParamId, Pool, Resize, Shape,
+    OutputKind, ParamId, Polynomial, Pool, Resize, Shape,
 };
 
 /// The operator set written; activations that came later are spelled out.
@@ -193,6 +193,36 @@ impl Writer<'_> {
                 self.node("Mul", with(inputs.clone(), inputs), name, Vec::new());
             }
             Activation::Gelu | Activation::GeluTanh => self.gelu(id, inputs, activation),
+            Activation::Polynomial(polynomial) => self.polynomial(node, inputs, &polynomial),
+        }
+    }
+
+    /// By Horner's rule, `(c3 * x + c2) * x + c1 ...`; factors of 1 and summands of 0 are left out.
+    fn polynomial(&mut self, node: &Node, x: Vec<String>, polynomial: &Polynomial) {
+        let mut steps = Vec::new();
+        for (power, c) in polynomial.coefficients().iter().enumerate().rev() {
+            // The first product is that of the leading coefficient and x.
+            if power == polynomial.degree() {
+                steps.extend((*c != 1.0).then_some(("Mul", power, Some(*c))));
+                continue;
+            }
+            if power + 1 < polynomial.degree() {
+                steps.push(("Mul", power, None));
+            }
+            steps.extend((*c != 0.0).then_some(("Add", power, Some(*c))));
+        }
+        let mut last = x.clone();
+        for (i, (operator, power, constant)) in steps.iter().enumerate() {
+            let other = match constant {
+                Some(c) => self.number(node, &format!("c{power}"), *c),
+                None => x[0].clone(),
+            };
+            let name = match i + 1 == steps.len() {
+                true => node.name.clone(),
+                false => format!("{}/{operator}{power}", node.name),
+            };
+            self.node(operator, with(last, [other]), &name, Vec::new());
+            last = vec![name];
         }
     }
 

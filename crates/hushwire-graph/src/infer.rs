@@ -256,6 +256,9 @@ fn check_activation(activation: Activation) -> Result<(), ShapeError> {
             if min <= max { Ok(()) } else { Err(ShapeError::Attribute { what: "max" }) }
         }
         Activation::LeakyRelu { alpha } => finite("alpha", alpha),
+        Activation::Polynomial(polynomial) if !polynomial.is_valid() => {
+            Err(ShapeError::Attribute { what: "coefficients" })
+        }
         _ => Ok(()),
     }
 }

@@ -25,6 +25,7 @@ mod infer;
 mod metadata;
 mod op;
 mod params;
+mod polynomial;
 mod tensor;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
@@ -36,4 +37,5 @@ pub use graph::{Graph, Model, Node, NodeId, OutputKind, Shape};
 pub use metadata::{Color, Filter, ImageResize, Labels, Layout, Metadata, Preprocess, Task};
 pub use op::{Conv, Coordinates, Gemm, Interpolation, NearestRounding, Op, Pool, Resize};
 pub use params::{ParamId, ParamInfo, Params};
+pub use polynomial::Polynomial;
 pub use tensor::Tensor;

@@ -149,7 +149,7 @@ fn all_problems_are_reported_at_once() {
     };
     assert!(about("conv1d").contains("two-dimensional convolutions are accepted"));
     assert!(about("lstm").contains("not supported; accepted are Add, ArgMax"));
-    assert!(about("product").contains("part of Gelu"));
+    assert!(about("product").contains("part of Gelu, HardSwish"));
     assert!(about("pool").contains("does not fit"));
     assert!(about("early").contains("the axis after the batch is accepted"));
     assert!(about("prelu").contains("Relu and LeakyRelu are"));
@@ -289,6 +289,58 @@ fn bounds_of_clip() {
     assert_eq!(clip(&["six"]), between(6.0, f32::MAX));
     assert_eq!(clip(&["zero"]), Op::Activation(Activation::Relu));
     assert_eq!(clip(&[]), Op::Input);
+}
+
+#[test]
+fn polynomials_in_any_spelling() {
+    let polynomial = |build: fn(OnnxBuilder) -> OnnxBuilder| {
+        let numbers = [("half", 0.5), ("two", 2.0), ("three", 3.0)];
+        let builder = numbers
+            .into_iter()
+            .fold(OnnxBuilder::new(&[2]), |b, (name, value)| b.floats(name, &[], &[value]));
+        let model = load(&build(builder).build("y"));
+        assert_eq!(load(&model.to_onnx()), model);
+        match (&model.graph.nodes[..], model.graph.nodes[1].op.clone()) {
+            ([_, _], Op::Activation(Activation::Polynomial(p))) => p.coefficients().to_vec(),
+            _ => panic!("{}", model.graph),
+        }
+    };
+    // x^2 / 2 + x + 3, in the order of an ordinary exporter.
+    let quadratic = polynomial(|b| {
+        b.node("Pow", &["input", "two"], "square")
+            .node("Mul", &["square", "half"], "scaled")
+            .node("Add", &["scaled", "input"], "sum")
+            .node("Add", &["sum", "three"], "y")
+    });
+    assert_eq!(quadratic, [3.0, 1.0, 0.5]);
+    let cubic =
+        polynomial(|b| {
+            b.node("Mul", &["input", "input"], "square")
+                .node("Sub", &["square", "three"], "d")
+                .node("Mul", &["d", "input"], "y")
+        });
+    assert_eq!(cubic, [0.0, -3.0, 0.0, 1.0]);
+    let horner = polynomial(|b| {
+        b.node("Mul", &["input", "two"], "a")
+            .node("Add", &["a", "three"], "b")
+            .node("Mul", &["b", "input"], "c")
+            .node("Mul", &["c", "input"], "y")
+    });
+    assert_eq!(horner, [0.0, 0.0, 3.0, 2.0]);
+}
+
+#[test]
+fn squares_in_a_row_stay_apart_and_sums_of_others_stay_sums() {
+    let bytes = OnnxBuilder::new(&[2])
+        .node("Mul", &["input", "input"], "a")
+        .node("Mul", &["a", "a"], "b")
+        .node("Relu", &["b"], "c")
+        .node("Add", &["b", "c"], "y")
+        .build("y");
+    assert_eq!(kinds(&load(&bytes)), ["Input", "Square", "Square", "Relu", "Add"]);
+    let high = OnnxBuilder::new(&[2]).floats("nine", &[], &[9.0]);
+    let high = high.node("Pow", &["input", "nine"], "y").build("y");
+    assert!(problems(&high)[0].reason.contains("in a polynomial of degree 2 to 7"));
 }
 
 #[test]

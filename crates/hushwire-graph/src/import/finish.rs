@@ -81,8 +81,8 @@ fn leftover(node: &DraftNode) -> Option<Problem> {
         DraftOp::Op(_) => return None,
         DraftOp::Final(_) => "only accepted at the end of the network",
         DraftOp::Scalar(_) | DraftOp::Product | DraftOp::Quotient => {
-            "of computed values; only accepted as part of Gelu, HardSwish, Silu, Mish, Sigmoid, \
-             Square or Tanh spelled out"
+            "of computed values; only accepted in a polynomial of degree 2 to 7, or as part of Gelu, \
+             HardSwish, Silu, Mish, Sigmoid or Tanh spelled out"
         }
     };
     let (name, operator) = (node.name.clone(), node.operator.clone());

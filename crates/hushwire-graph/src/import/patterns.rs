@@ -3,13 +3,14 @@
 //! Exporters have many spellings of the same function (`x * 0.5 * (1 + erf(x / sqrt 2))` in any
 //! order of the factors), so what is compared is not the form of the subgraph but its values: if a
 //! node is a function of one other node through elementwise operations alone, the function is
-//! evaluated at some points and looked up among the known activations.
+//! evaluated at some points and looked up among the known activations. Functions made of sums and
+//! products alone are polynomials, whose coefficients are computed.
 
 use std::collections::HashMap;
 
 use super::draft::{Draft, DraftNode, DraftOp, Scalar};
 use crate::activation::{erf, softplus};
-use crate::{Activation, Op, ParamId};
+use crate::{Activation, Op, ParamId, Polynomial};
 
 /// Most nodes of a pattern.
 const MAX_NODES: usize = 16;
@@ -20,7 +21,7 @@ const RANGE: f64 = 12.0;
 /// Gelu and GeluTanh, differ by up to 5e-4; constants in single precision cause less than 1e-6.
 const TOLERANCE: f64 = 1e-5;
 
-const KNOWN: [Activation; 9] = [
+const KNOWN: [Activation; 8] = [
     Activation::Relu,
     Activation::Sigmoid,
     Activation::Tanh,
@@ -29,7 +30,6 @@ const KNOWN: [Activation; 9] = [
     Activation::HardSwish,
     Activation::Silu,
     Activation::Mish,
-    Activation::Square,
 ];
 
 /// Turns the last node of every pattern into an activation; the others are left without readers.
@@ -68,7 +68,15 @@ fn find(
         }
         next += 1;
     }
-    let helper = |i: &usize| !matches!(draft.nodes[*i].op, DraftOp::Op(_));
+    // A polynomial may be the first terms of a longer one.
+    let helper = |i: &usize| {
+        let op = &draft.nodes[*i].op;
+        match op {
+            DraftOp::Op(Op::Activation(activation)) => activation.as_polynomial().is_some(),
+            DraftOp::Op(_) => false,
+            _ => true,
+        }
+    };
     if !ancestors.iter().any(helper) {
         return None;
     }
@@ -76,6 +84,10 @@ fn find(
     let mut sources = ancestors[1..].to_vec();
     sources.sort_unstable_by(|a, b| b.cmp(a));
     sources.into_iter().find_map(|source| {
+        let mut polynomials = HashMap::from([(source, vec![0.0, 1.0])]);
+        if let Some(polynomial) = expand(draft, end, source, &mut polynomials) {
+            return Some((source, polynomial));
+        }
         let mut values = HashMap::from([(source, points.to_vec())]);
         evaluate(draft, end, source, &mut values)?;
         let values = &values[&end];
@@ -84,6 +96,88 @@ fn find(
         };
         known.iter().find(|(_, expected)| agrees(expected)).map(|(a, _)| (source, *a))
     })
+}
+
+/// `node` as a polynomial of `source`, if it is one of a degree that makes an activation.
+fn expand(
+    draft: &Draft,
+    node: usize,
+    source: usize,
+    known: &mut HashMap<usize, Vec<f64>>,
+) -> Option<Activation> {
+    coefficients(draft, node, source, known)?;
+    let rounded: Vec<f32> = known[&node].iter().map(|c| *c as f32).collect();
+    Activation::polynomial(&rounded)
+}
+
+/// Computes the coefficients of `node` as a polynomial of `source`, the constant first.
+fn coefficients(
+    draft: &Draft,
+    node: usize,
+    source: usize,
+    known: &mut HashMap<usize, Vec<f64>>,
+) -> Option<()> {
+    if known.contains_key(&node) {
+        return Some(());
+    }
+    if node < source || known.len() > MAX_NODES || !is_elementwise(draft, node) {
+        return None;
+    }
+    let DraftNode { op, inputs, .. } = &draft.nodes[node];
+    for input in inputs {
+        coefficients(draft, *input, source, known)?;
+    }
+    let operand = |i: usize| known[&inputs[i]].as_slice();
+    let sum = |sign: f64| {
+        let (a, b) = (operand(0), operand(1));
+        let at = |p: &[f64], i: usize| p.get(i).copied().unwrap_or(0.0);
+        (0..a.len().max(b.len())).map(|i| at(a, i) + sign * at(b, i)).collect()
+    };
+    let result: Vec<f64> = match op {
+        DraftOp::Op(Op::Affine { scale, shift }) => {
+            let mut result = operand(0).to_vec();
+            let scale = number(draft, *scale, 1.0);
+            result.iter_mut().for_each(|c| *c *= scale);
+            result[0] += number(draft, *shift, 0.0);
+            result
+        }
+        DraftOp::Op(Op::Activation(activation)) => {
+            let polynomial = activation.as_polynomial()?;
+            polynomial.coefficients().iter().rev().try_fold(vec![0.0], |sum, c| {
+                let mut sum = product(&sum, operand(0))?;
+                sum[0] += f64::from(*c);
+                Some(sum)
+            })?
+        }
+        DraftOp::Scalar(Scalar::Power(p)) if p.fract() == 0.0 && (0.0..=8.0).contains(p) => {
+            (0..*p as usize).try_fold(vec![1.0], |sum, _| product(&sum, operand(0)))?
+        }
+        DraftOp::Product => product(operand(0), operand(1))?,
+        DraftOp::Op(Op::Add) => sum(1.0),
+        DraftOp::Op(Op::Sub) => sum(-1.0),
+        _ => return None,
+    };
+    known.insert(node, result);
+    Some(())
+}
+
+/// The product of two polynomials, unless its degree is too high for an activation.
+fn product(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
+    let degree = |p: &[f64]| p.iter().rposition(|c| *c != 0.0).unwrap_or(0);
+    let (n, m) = (degree(a), degree(b));
+    if n + m > Polynomial::MAX_DEGREE {
+        return None;
+    }
+    let mut result = vec![0.0; n + m + 1];
+    for (i, x) in a.iter().enumerate().take(n + 1) {
+        b.iter().take(m + 1).zip(&mut result[i..]).for_each(|(y, sum)| *sum += x * y);
+    }
+    Some(result)
+}
+
+/// A coefficient of an affine node that counts for all elements.
+fn number(draft: &Draft, id: Option<ParamId>, neutral: f64) -> f64 {
+    id.map_or(neutral, |id| f64::from(draft.tensors[id.0].data[0]))
 }
 
 /// The values of `node` as a function of `source`; nothing if it depends on anything else.
@@ -112,10 +206,7 @@ fn evaluate(
     let result: Vec<f64> = match op {
         DraftOp::Op(Op::Activation(activation)) => unary(&|x| activation.eval(x)),
         DraftOp::Op(Op::Affine { scale, shift }) => {
-            let number = |id: &Option<ParamId>, neutral: f64| {
-                id.map_or(neutral, |id| f64::from(draft.tensors[id.0].data[0]))
-            };
-            let (scale, shift) = (number(scale, 1.0), number(shift, 0.0));
+            let (scale, shift) = (number(draft, *scale, 1.0), number(draft, *shift, 0.0));
             unary(&|x| x * scale + shift)
         }
         DraftOp::Scalar(Scalar::Erf) => unary(&erf),

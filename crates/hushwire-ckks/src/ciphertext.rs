@@ -17,9 +17,8 @@ pub struct Plaintext {
     pub(crate) params: Parameters,
     pub(crate) level: usize,
     pub(crate) scale: f64,
-    /// Special primes that follow the data primes, for sums before modulus reduction.
-    pub(crate) specials: usize,
-    /// Limb by limb, times 2^52 (the Montgomery form).
+    /// Limb by limb, times 2^52 (the Montgomery form); those of a linear transform have limbs of special
+    /// primes as well.
     pub(crate) values: Buffer,
 }
 

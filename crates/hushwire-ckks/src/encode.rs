@@ -88,7 +88,7 @@ impl Parameters {
 
     fn empty_plaintext(&self, level: usize, specials: usize, scale: f64) -> Plaintext {
         let values = Buffer::secret((level + 1 + specials) * self.degree());
-        Plaintext { params: self.clone(), level, scale, specials, values }
+        Plaintext { params: self.clone(), level, scale, values }
     }
 
     fn encode_slots(

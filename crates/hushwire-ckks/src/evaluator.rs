@@ -366,20 +366,57 @@ impl Evaluator {
         self.mul(x, x)
     }
 
+    /// x y of equal levels, rescaled: the division by the special primes and the last prime is one.
+    /// Needs a relinearisation key.
+    ///
+    /// # Errors
+    /// As [`Self::mul`] and [`Self::rescale`].
+    pub fn mul_rescale(&self, x: &Ciphertext, y: &Ciphertext) -> Result<Ciphertext, CkksError> {
+        let mut product = self.tensor(x, y)?;
+        self.relinearize_rescale_assign(&mut product)?;
+        Ok(product)
+    }
+
+    /// [`Self::relinearize_assign`] and [`Self::rescale_assign`], with one division for both.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn relinearize_rescale_assign(&self, x: &mut Ciphertext) -> Result<(), CkksError> {
+        self.check(x)?;
+        if x.parts.len() < 3 {
+            return self.rescale_assign(x);
+        }
+        let (level, scale) = self.rescaled(x.level, x.scale)?;
+        let key = self.keys.find(Purpose::Relinearise, x.level)?;
+        let table = self.params.switch_table(key.gadget, x.level);
+        let mut switched = self.params.switch(&table, &x.parts[2], key);
+        x.parts.truncate(2);
+        for (part, extended) in x.parts.iter_mut().zip(&mut switched) {
+            self.params.add_times_special(&table, extended, part);
+            *part = self.params.mod_down_rescale(&table, extended);
+        }
+        (x.level, x.scale) = (level, scale);
+        Ok(())
+    }
+
+    /// Level and scale after rescaling.
+    pub(crate) fn rescaled(&self, level: usize, scale: f64) -> Result<(usize, f64), CkksError> {
+        let below = level.checked_sub(1).ok_or(CkksError::LevelsExhausted)?;
+        let scale = scale / self.params.prime(level) as f64;
+        self.params.check_scale(below, scale)?;
+        Ok((below, scale))
+    }
+
     /// Divides by the last prime and drops it: one level less, and the scale shrinks by the prime.
     ///
     /// # Errors
     /// If parameters differ, no level is left, or the scale would fall below 1.
     pub fn rescale_assign(&self, x: &mut Ciphertext) -> Result<(), CkksError> {
         self.check(x)?;
-        let level = x.level.checked_sub(1).ok_or(CkksError::LevelsExhausted)?;
-        let scale = x.scale / self.params.prime(x.level) as f64;
-        self.params.check_scale(level, scale)?;
-        let last = &self.params.0.tables[x.level];
+        let (level, scale) = self.rescaled(x.level, x.scale)?;
         let division = self.params.rescaling(x.level);
-        let n = self.params.degree();
         for part in &mut x.parts {
-            *part = self.params.divide(&division, part, &[last], n);
+            *part = self.params.divide(&division, part, self.params.basis(x.level, 0));
         }
         (x.level, x.scale, x.seed) = (level, scale, None);
         Ok(())

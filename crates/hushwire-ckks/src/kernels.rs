@@ -54,6 +54,11 @@ pub(crate) fn scale(m: &Modulus, x: &mut [u64], w: Factor) {
     x.iter_mut().for_each(|x| *x = m.mul_factor(*x, w));
 }
 
+/// x += w y / 2^52
+pub(crate) fn add_scaled(m: &Modulus, x: &mut [u64], y: &[u64], w: u64) {
+    zip(x, y, |x, y| m.add(x, m.montgomery(y, w)));
+}
+
 /// x += w
 pub(crate) fn add_scalar(m: &Modulus, x: &mut [u64], w: u64) {
     x.iter_mut().for_each(|x| *x = m.add(*x, w));

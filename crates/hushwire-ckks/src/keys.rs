@@ -105,7 +105,7 @@ impl SecretKey {
             kernels::to_montgomery(m, sum);
         }
         let scale = ciphertext.scale;
-        Ok(Plaintext { params: params.clone(), level, scale, specials: 0, values })
+        Ok(Plaintext { params: params.clone(), level, scale, values })
     }
 
     /// The real parts of all slots. See the warning at [`SecretKey`].
@@ -129,23 +129,16 @@ impl SecretKey {
     pub fn public_key(&self, rng: &mut Rng) -> PublicKey {
         let params = &self.params;
         let (n, level) = (params.degree(), params.max_level());
-        let seed = rng.seed();
-        let mut b = params.0.pool.take((level + 1) * n);
-        let mut a = params.0.pool.take((level + 1) * n);
+        let mut key = PublicKey::undefined(params, rng.seed());
         let error = error_values(params, level, 0, rng);
         for (i, table) in params.basis(level, 0).enumerate() {
             let m = &table.modulus;
             let range = i * n..(i + 1) * n;
-            let (b, a) = (&mut b[range.clone()], &mut a[range.clone()]);
-            uniform(&seed, i as u64, m, a);
-            b.copy_from_slice(a);
-            kernels::mul(m, b, self.limb(level, i));
-            kernels::neg(m, b);
-            kernels::add(m, b, &error[range]);
+            let (b, a) = (&mut key.b[range.clone()], &key.a[range.clone()]);
+            encrypt_zero(m, b, a, self.limb(level, i), &error[range]);
             kernels::to_montgomery(m, b);
-            kernels::to_montgomery(m, a);
         }
-        PublicKey { params: params.clone(), b, a, seed }
+        key
     }
 
     /// The key that turns the square of the secret into the secret: for products.
@@ -219,11 +212,7 @@ impl SecretKey {
             kernels::scale(m, &mut source, m.factor(params.special_product(gadget.specials, m)));
             for (digit, error) in errors.iter().enumerate() {
                 let (b, a) = key.limbs_mut(t, digit);
-                b.copy_from_slice(a);
-                kernels::from_montgomery(m, b);
-                kernels::mul(m, b, &target);
-                kernels::neg(m, b);
-                kernels::add(m, b, &error[t * n..(t + 1) * n]);
+                encrypt_zero(m, b, a, &target, &error[t * n..(t + 1) * n]);
                 if t <= level && t / gadget.digit == digit {
                     kernels::add(m, b, &source);
                 }
@@ -232,6 +221,15 @@ impl SecretKey {
         }
         Ok(key)
     }
+}
+
+/// b = e - a s of keys: a and s in Montgomery form, e and b not.
+fn encrypt_zero(m: &Modulus, b: &mut [u64], a: &[u64], secret: &[u64], error: &[u64]) {
+    b.copy_from_slice(a);
+    kernels::from_montgomery(m, b);
+    kernels::mul(m, b, secret);
+    kernels::neg(m, b);
+    kernels::add(m, b, error);
 }
 
 /// g^-1 modulo a power of two.
@@ -276,6 +274,16 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Without the secret half.
+    pub(crate) fn undefined(params: &Parameters, seed: Seed) -> Self {
+        let (n, level) = (params.degree(), params.max_level());
+        let [b, mut a] = [0, 1].map(|_| params.0.pool.take((level + 1) * n));
+        for (i, (limb, table)) in a.chunks_exact_mut(n).zip(params.basis(level, 0)).enumerate() {
+            uniform(&seed, i as u64, &table.modulus, limb);
+        }
+        Self { params: params.clone(), b, a, seed }
+    }
+
     /// Its parameters.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {
@@ -408,7 +416,7 @@ impl EvaluationKeys {
         &self.params
     }
 
-    /// Adds a key.
+    /// Adds a key, in place of one for the same purpose with the same gadget.
     ///
     /// # Errors
     /// If it has other parameters.
@@ -418,8 +426,10 @@ impl EvaluationKeys {
             Purpose::Relinearise => &mut self.relinearise,
             Purpose::Automorphism(g) => self.automorphisms.entry(g).or_default(),
         };
-        let place = list.partition_point(|other| other.gadget.level < key.gadget.level);
-        list.insert(place, key);
+        match list.binary_search_by_key(&key.gadget, |other| other.gadget) {
+            Ok(place) => list[place] = key,
+            Err(place) => list.insert(place, key),
+        }
         Ok(())
     }
 
@@ -434,19 +444,37 @@ impl EvaluationKeys {
         self.iter().map(SwitchKey::memory).sum()
     }
 
-    /// The cheapest key for a purpose at a level.
+    /// The key for a purpose at a level with the lowest level that suffices.
     pub(crate) fn find(&self, purpose: Purpose, level: usize) -> Result<&SwitchKey, CkksError> {
+        let found = self.of(purpose).find(|key| key.gadget.level >= level);
+        found.ok_or_else(|| self.missing(purpose, level))
+    }
+
+    /// The key for a purpose with a gadget.
+    pub(crate) fn find_with(
+        &self,
+        purpose: Purpose,
+        gadget: Gadget,
+        level: usize,
+    ) -> Result<&SwitchKey, CkksError> {
+        let found = self.of(purpose).find(|key| key.gadget == gadget);
+        found.ok_or_else(|| self.missing(purpose, level))
+    }
+
+    fn of(&self, purpose: Purpose) -> impl Iterator<Item = &SwitchKey> {
         let list = match purpose {
             Purpose::Relinearise => Some(&self.relinearise),
             Purpose::Automorphism(g) => self.automorphisms.get(&g),
         };
-        list.into_iter().flatten().find(|key| key.gadget.level >= level).ok_or_else(|| {
-            let what = match purpose {
-                Purpose::Relinearise => "relinearisation".into(),
-                Purpose::Automorphism(g) => self.describe(g),
-            };
-            CkksError::MissingKey { what, level }
-        })
+        list.into_iter().flatten()
+    }
+
+    fn missing(&self, purpose: Purpose, level: usize) -> CkksError {
+        let what = match purpose {
+            Purpose::Relinearise => "relinearisation".into(),
+            Purpose::Automorphism(g) => self.describe(g),
+        };
+        CkksError::MissingKey { what, level }
     }
 
     fn describe(&self, g: usize) -> String {

@@ -35,8 +35,6 @@
 //! # }
 //! ```
 
-#![expect(dead_code, reason = "serialisation and noise estimates follow")]
-
 mod automorphism;
 mod buffer;
 mod ciphertext;
@@ -47,10 +45,12 @@ mod evaluator;
 mod kernels;
 mod keys;
 mod modulus;
+mod noise;
 mod ntt;
 mod params;
 mod sample;
 mod switch;
+mod transform;
 mod wire;
 
 pub use ciphertext::{Ciphertext, Plaintext};
@@ -59,5 +59,7 @@ pub use error::CkksError;
 pub use evaluator::Evaluator;
 pub use keys::{EvaluationKeys, PublicKey, SecretKey, SwitchKey};
 pub use modulus::MAX_PRIME_BITS;
+pub use noise::NoiseEstimate;
 pub use params::{Gadget, ParameterSpec, Parameters, Ring, max_modulus_bits};
 pub use sample::Rng;
+pub use transform::LinearTransform;

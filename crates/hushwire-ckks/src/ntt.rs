@@ -58,11 +58,11 @@ impl NttTable {
         }
     }
 
-    /// Largest input (exclusive) of [`Self::forward_lazy`].
+    /// Bound (exclusive) of what [`Self::forward_lazy`] takes, offset included.
     pub(crate) fn input_bound(&self) -> u64 {
         let q = self.modulus.q;
         match (self.fold, self.lazy) {
-            (Some(_), _) => q,
+            (Some(_), _) => 1 << 52,
             (None, true) => (1 << 52) - 2 * u64::from(self.n.ilog2()) * q,
             (None, false) => 4 * q,
         }
@@ -70,14 +70,16 @@ impl NttTable {
 
     /// Values at the roots from coefficients, both reduced.
     pub(crate) fn forward(&self, x: &mut [u64]) {
-        self.forward_lazy(x);
+        self.forward_lazy(x, 0);
         x.iter_mut().for_each(|x| *x = self.modulus.reduce(*x));
     }
 
-    /// Values at the roots, unreduced words, from coefficients below [`Self::input_bound`].
-    pub(crate) fn forward_lazy(&self, x: &mut [u64]) {
+    /// Values at the roots, unreduced words, from coefficients to which `offset` is added and that are
+    /// then below [`Self::input_bound`].
+    pub(crate) fn forward_lazy(&self, x: &mut [u64], offset: u64) {
         assert_eq!(x.len(), self.n, "length of a transform");
         let m = &self.modulus;
+        x.iter_mut().for_each(|x| *x += offset);
         self.fold(x);
         let mut half = self.n / 2;
         let mut node = 1;
@@ -135,8 +137,9 @@ impl NttTable {
     /// b_j = a_j - I a_{N-j}, b_0 = a_0.
     fn fold(&self, x: &mut [u64]) {
         let (Some(i), m) = (self.fold, &self.modulus) else { return };
+        x[0] = m.reduce(x[0]);
         for j in 1..=self.n / 2 {
-            let (a, b) = (x[j], x[self.n - j]);
+            let (a, b) = (m.reduce(x[j]), m.reduce(x[self.n - j]));
             x[j] = m.sub(a, m.mul_factor(b, i));
             x[self.n - j] = m.sub(b, m.mul_factor(a, i));
         }

@@ -327,7 +327,8 @@ impl Parameters {
     /// Constants of dividing by the last prime of `level`, made when first wanted.
     pub(crate) fn rescaling(&self, level: usize) -> Arc<Division> {
         cached(&self.0.rescalings, level, || {
-            Division::new(self, level, &[self.0.tables[level].modulus])
+            let basis: Vec<_> = self.basis(level, 0).collect();
+            Division::new(&basis[..level], &basis[level..])
         })
     }
 
@@ -350,6 +351,16 @@ impl Parameters {
     /// g of complex conjugation.
     pub(crate) fn conjugation_element(&self) -> usize {
         self.order() - 1
+    }
+
+    /// Whether X -> X^g is an automorphism of the ring, other than the identity.
+    pub(crate) fn is_automorphism(&self, g: usize) -> bool {
+        let unit = match self.0.spec.ring {
+            Ring::Complex => g % 2 == 1,
+            // X -> 1/X is the identity: one of g and -g is enough.
+            Ring::Real => g % 4 == 1,
+        };
+        unit && g > 1 && g < self.order()
     }
 
     pub(crate) fn check_same(&self, other: &Self, what: &'static str) -> Result<(), CkksError> {

@@ -6,6 +6,10 @@
 //! (mod-up); the key has encryptions under the new secret of P g_i s', where g_i is 1 modulo D_i and 0
 //! modulo the other digits. sum c_i key_i encrypts P c s' plus noise, and division by P (mod-down)
 //! leaves c s' plus little noise.
+//!
+//! Digits and remainders are lifted centred: lifted from 0 to D they would have a mean, which is a
+//! geometric series at the roots, and the slots near the root 1 would have N times the variance of
+//! others.
 
 use std::ops::Range;
 
@@ -13,188 +17,193 @@ use crate::buffer::Buffer;
 use crate::kernels;
 use crate::keys::SwitchKey;
 use crate::modulus::{Factor, Modulus};
+use crate::ntt::NttTable;
 use crate::params::{Gadget, Parameters};
 
-/// Constants of switching at one level.
-pub(crate) struct SwitchTable {
-    pub(crate) gadget: Gadget,
-    level: usize,
-    /// Data primes of each digit.
-    groups: Vec<Range<usize>>,
-    /// Per data prime q_j of a digit of several primes, (D_i / q_j)^-1 mod q_j.
-    lift: Vec<Option<Factor>>,
-    /// Per digit, per prime of the basis, D_i / q_j modulo it for each q_j; Montgomery form.
-    carry: Vec<Vec<Vec<u64>>>,
-    /// How to divide by the special primes.
-    down: Division,
-}
-
-impl SwitchTable {
-    pub(crate) fn new(params: &Parameters, gadget: Gadget, level: usize) -> Self {
-        let groups: Vec<Range<usize>> = (0..gadget.digits(level))
-            .map(|i| i * gadget.digit..((i + 1) * gadget.digit).min(level + 1))
-            .collect();
-        let q = |i: usize| params.0.tables[i].modulus.q;
-        let lift = (0..=level)
-            .map(|j| {
-                let group = &groups[j / gadget.digit];
-                let m = &params.0.tables[j].modulus;
-                (group.len() > 1).then(|| m.factor(m.invert(product_without(m, group, j, q))))
-            })
-            .collect();
-        let carry = groups
-            .iter()
-            .map(|group| {
-                params
-                    .basis(level, gadget.specials)
-                    .map(|table| {
-                        let m = &table.modulus;
-                        group
-                            .clone()
-                            .map(|j| m.to_montgomery(product_without(m, group, j, q)))
-                            .collect()
-                    })
-                    .collect()
-            })
-            .collect();
-        let special: Vec<_> = (0..gadget.specials).map(|i| params.special(i).modulus).collect();
-        let down = Division::new(params, level + 1, &special);
-        Self { gadget, level, groups, lift, carry, down }
-    }
-
-    /// Primes of the extended basis.
-    fn limbs(&self) -> usize {
-        self.level + 1 + self.gadget.specials
-    }
-}
-
-/// Product of the primes of a range but one, modulo another prime.
-fn product_without(
-    m: &Modulus,
-    range: &Range<usize>,
-    without: usize,
-    q: impl Fn(usize) -> u64,
-) -> u64 {
-    range.clone().filter(|&i| i != without).fold(1, |product, i| m.mul(product, q(i)))
-}
-
-/// Division of residues modulo q_0 .. q_l, p_1 .. p_k by P = p_1 .. p_k, to the nearest integer up to
-/// k - 1.
-pub(crate) struct Division {
-    /// Data primes that stay.
-    keep: usize,
-    /// (P / p_i)^-1 mod p_i, where k > 1.
-    lift: Vec<Option<Factor>>,
-    /// (P - 1) / 2 mod p_i
-    half_special: Vec<u64>,
-    /// Per data prime, P / p_i for each i; Montgomery form.
-    carry: Vec<Vec<u64>>,
-    /// Per data prime, (P - 1) / 2.
+/// How to take residues modulo some primes to residues modulo others: with D the product of the
+/// primes q_j, x is sum of y_j D / q_j modulo D, y_j = x (D / q_j)^-1 mod q_j, centred. The sum is x
+/// for one prime, and x plus a multiple of D for more, at most half as many as there are primes.
+struct Lift {
+    /// Per prime, (D / q_j)^-1 mod q_j, where there are several.
+    scale: Vec<Option<Factor>>,
+    /// Per prime, (q_j - 1) / 2, added to y_j before it is taken from 0 to q_j.
     half: Vec<u64>,
-    /// Per data prime, 1/P.
+    /// Per target, D / q_j for each j; Montgomery form.
+    carry: Vec<Vec<u64>>,
+    /// Per target, what takes the halves away again.
+    offset: Vec<u64>,
+}
+
+impl Lift {
+    fn new<'a>(from: &[&NttTable], to: impl Iterator<Item = &'a NttTable>) -> Self {
+        let from: Vec<_> = from.iter().map(|table| table.modulus).collect();
+        let rest = |m: &Modulus, j: usize| {
+            let others = from.iter().enumerate().filter(|(i, _)| *i != j);
+            others.fold(1, |product, (_, other)| m.mul(product, other.q))
+        };
+        let inverse = |(j, m): (usize, &Modulus)| m.factor(m.invert(rest(m, j)));
+        let several = from.len() > 1;
+        let half: Vec<_> = from.iter().map(|m| (m.q - 1) / 2).collect();
+        let to: Vec<_> = to.map(|table| table.modulus).collect();
+        let offset = |m: &Modulus| {
+            let sum = half
+                .iter()
+                .enumerate()
+                .fold(0, |sum, (j, half)| m.add(sum, m.mul(rest(m, j), half % m.q)));
+            m.neg(sum)
+        };
+        Self {
+            scale: from.iter().enumerate().map(|prime| several.then(|| inverse(prime))).collect(),
+            carry: to
+                .iter()
+                .map(|m| (0..from.len()).map(|j| m.to_montgomery(rest(m, j))).collect())
+                .collect(),
+            offset: to.iter().map(offset).collect(),
+            half,
+        }
+    }
+
+    /// Prepares values at the roots for [`Self::apply`].
+    fn prepare<'a>(&self, limbs: &mut [u64], tables: impl Iterator<Item = &'a NttTable>, n: usize) {
+        for (j, (limb, table)) in limbs.chunks_exact_mut(n).zip(tables).enumerate() {
+            table.inverse(limb);
+            if let Some(scale) = self.scale[j] {
+                kernels::scale(&table.modulus, limb, scale);
+            }
+            kernels::add_scalar(&table.modulus, limb, self.half[j]);
+        }
+    }
+
+    /// Values at the roots, as unreduced words, modulo target `t`.
+    fn apply(&self, prepared: &[u64], t: usize, table: &NttTable, out: &mut [u64]) {
+        let m = &table.modulus;
+        let limbs = prepared.chunks_exact(out.len());
+        if self.half.len() > 1 {
+            let terms: Vec<_> = limbs.zip(&self.carry[t]).map(|(x, w)| (x, *w)).collect();
+            kernels::dot_scalars(m, out, &terms);
+        } else if 2 * self.half[0] + m.q < table.input_bound() {
+            out.copy_from_slice(prepared);
+        } else {
+            kernels::reduce(m, out, prepared);
+        }
+        table.forward_lazy(out, self.offset[t]);
+    }
+}
+
+/// Division by the product of some primes, to the nearest integer for one prime; for k primes the
+/// error has the variance k / 12.
+pub(crate) struct Division {
+    lift: Lift,
+    /// Per prime that stays, 1 / the product.
     inverse: Vec<Factor>,
 }
 
 impl Division {
-    /// By the primes `p`, of residues modulo the first `keep` data primes.
-    pub(crate) fn new(params: &Parameters, keep: usize, p: &[Modulus]) -> Self {
-        let all = 0..p.len();
-        let half_of = |m: &Modulus| {
-            // (P - 1) / 2 = (P - 1) (q + 1) / 2 mod q
-            let product = product_without(m, &all, usize::MAX, |i| p[i].q);
-            m.mul(m.sub(product, 1), m.q.div_ceil(2))
+    pub(crate) fn new(kept: &[&NttTable], removed: &[&NttTable]) -> Self {
+        let inverse = |table: &&NttTable| {
+            let m = &table.modulus;
+            m.factor(m.invert(product(m, removed.iter().copied())))
         };
-        let lift = all
-            .clone()
-            .map(|i| {
-                let rest = product_without(&p[i], &all, i, |i| p[i].q);
-                (p.len() > 1).then(|| p[i].factor(p[i].invert(rest)))
-            })
-            .collect();
-        let tables = &params.0.tables[..keep];
         Self {
-            keep,
-            lift,
-            half_special: p.iter().map(half_of).collect(),
-            carry: tables
-                .iter()
-                .map(|t| {
-                    let m = &t.modulus;
-                    let rest = |i| m.to_montgomery(product_without(m, &all, i, |i| p[i].q));
-                    all.clone().map(rest).collect()
-                })
-                .collect(),
-            half: tables.iter().map(|t| half_of(&t.modulus)).collect(),
-            inverse: tables
-                .iter()
-                .map(|t| {
-                    let m = &t.modulus;
-                    let product = product_without(m, &all, usize::MAX, |i| p[i].q);
-                    m.factor(m.invert(product))
-                })
-                .collect(),
+            lift: Lift::new(removed, kept.iter().copied()),
+            inverse: kept.iter().map(inverse).collect(),
         }
+    }
+}
+
+fn product<'a>(m: &Modulus, primes: impl Iterator<Item = &'a NttTable>) -> u64 {
+    primes.fold(1, |product, table| m.mul(product, table.modulus.q))
+}
+
+/// Constants of switching at one level.
+pub(crate) struct SwitchTable {
+    pub(crate) gadget: Gadget,
+    pub(crate) level: usize,
+    /// Data primes of each digit, and how it is lifted to the extended basis.
+    digits: Vec<(Range<usize>, Lift)>,
+    /// Per data prime, P; Montgomery form.
+    special: Vec<u64>,
+    /// How to divide by the special primes.
+    down: Division,
+    /// How to divide by the special primes and the last data prime.
+    down_rescale: Division,
+}
+
+impl SwitchTable {
+    pub(crate) fn new(params: &Parameters, gadget: Gadget, level: usize) -> Self {
+        let basis: Vec<_> = params.basis(level, gadget.specials).collect();
+        let digits = (0..=level).step_by(gadget.digit).map(|first| {
+            let range = first..(first + gadget.digit).min(level + 1);
+            (range.clone(), Lift::new(&basis[range], basis.iter().copied()))
+        });
+        let special = basis[..=level].iter().map(|table| {
+            let m = &table.modulus;
+            m.to_montgomery(product(m, basis[level + 1..].iter().copied()))
+        });
+        Self {
+            gadget,
+            level,
+            digits: digits.collect(),
+            special: special.collect(),
+            down: Division::new(&basis[..=level], &basis[level + 1..]),
+            down_rescale: Division::new(&basis[..level], &basis[level..]),
+        }
+    }
+
+    /// Primes of the extended basis.
+    pub(crate) fn limbs(&self) -> usize {
+        self.level + 1 + self.gadget.specials
     }
 }
 
 impl Parameters {
     /// The product of the first `count` special primes modulo a prime.
     pub(crate) fn special_product(&self, count: usize, m: &Modulus) -> u64 {
-        product_without(m, &(0..count), usize::MAX, |i| self.special(i).modulus.q)
+        product(m, (0..count).map(|i| self.special(i)))
     }
 
-    /// Coefficients of a polynomial, prepared for [`Self::extend_digit`].
-    pub(crate) fn prepare_digits(&self, table: &SwitchTable, values: &[u64]) -> Buffer {
+    /// Coefficients of all digits, prepared for [`Self::extend_digit`].
+    fn prepare_digits(&self, table: &SwitchTable, values: &[u64]) -> Buffer {
         let n = self.degree();
-        let mut out = self.0.pool.take((table.level + 1) * n);
+        let mut out = self.0.pool.take(values.len());
         out.copy_from_slice(values);
-        for ((limb, ntt), lift) in out.chunks_exact_mut(n).zip(&self.0.tables).zip(&table.lift) {
-            ntt.inverse(limb);
-            if let Some(lift) = lift {
-                kernels::scale(&ntt.modulus, limb, *lift);
-            }
+        for (range, lift) in &table.digits {
+            let limbs = &mut out[range.start * n..range.end * n];
+            lift.prepare(limbs, self.0.tables[range.clone()].iter(), n);
         }
         out
     }
 
-    /// Values of digit `i` modulo prime `t` of the extended basis: unreduced words.
+    /// Values of digit `i` modulo prime `t` of the extended basis, `ntt`: unreduced words.
     fn extend_digit(
         &self,
         table: &SwitchTable,
-        coefficients: &[u64],
+        prepared: &[u64],
         values: &[u64],
-        i: usize,
-        t: usize,
+        (i, t): (usize, usize),
+        ntt: &NttTable,
         out: &mut [u64],
     ) {
         let n = self.degree();
-        let group = &table.groups[i];
-        if group.contains(&t) {
-            return out.copy_from_slice(&values[t * n..(t + 1) * n]);
-        }
-        let limb = |j: usize| &coefficients[j * n..(j + 1) * n];
-        let ntt = self.basis_table(table.level, t);
-        if group.len() > 1 {
-            let terms: Vec<_> =
-                group.clone().zip(&table.carry[i][t]).map(|(j, w)| (limb(j), *w)).collect();
-            kernels::dot_scalars(&ntt.modulus, out, &terms);
-        } else if self.0.tables[group.start].modulus.q <= ntt.input_bound() {
-            out.copy_from_slice(limb(group.start));
+        let (range, lift) = &table.digits[i];
+        if range.contains(&t) {
+            // Modulo its own primes, a digit is what it was.
+            out.copy_from_slice(&values[t * n..(t + 1) * n]);
         } else {
-            kernels::reduce(&ntt.modulus, out, limb(group.start));
+            lift.apply(&prepared[range.start * n..range.end * n], t, ntt, out);
         }
-        ntt.forward_lazy(out);
     }
 
     /// All digits of a polynomial in the extended basis, limb by limb, digit by digit.
     pub(crate) fn decompose(&self, table: &SwitchTable, values: &[u64]) -> Buffer {
-        let n = self.degree();
-        let digits = table.groups.len();
-        let coefficients = self.prepare_digits(table, values);
-        let mut out = self.0.pool.take(table.limbs() * digits * n);
-        for (place, out) in out.chunks_exact_mut(n).enumerate() {
-            let (t, i) = (place / digits, place % digits);
-            self.extend_digit(table, &coefficients, values, i, t, out);
+        let (n, count) = (self.degree(), table.digits.len());
+        let prepared = self.prepare_digits(table, values);
+        let mut out = self.0.pool.take(table.limbs() * count * n);
+        let limbs = out.chunks_exact_mut(count * n);
+        for (t, (digits, ntt)) in limbs.zip(self.switch_basis(table)).enumerate() {
+            for (i, digit) in digits.chunks_exact_mut(n).enumerate() {
+                self.extend_digit(table, &prepared, values, (i, t), ntt, digit);
+            }
         }
         out
     }
@@ -206,11 +215,11 @@ impl Parameters {
         digits: &[u64],
         key: &SwitchKey,
     ) -> [Buffer; 2] {
-        let n = self.degree();
-        let count = table.groups.len();
+        let (n, count) = (self.degree(), table.digits.len());
         let mut out = [0, 1].map(|_| self.0.pool.take(table.limbs() * n));
-        for (t, digits) in digits.chunks_exact(count * n).enumerate() {
-            self.switch_limb(table, digits, key, t, &mut out);
+        let limbs = digits.chunks_exact(count * n);
+        for (t, (digits, ntt)) in limbs.zip(self.switch_basis(table)).enumerate() {
+            self.switch_limb(table, digits, key, (t, ntt), &mut out);
         }
         out
     }
@@ -220,18 +229,17 @@ impl Parameters {
         table: &SwitchTable,
         digits: &[u64],
         key: &SwitchKey,
-        t: usize,
+        (t, ntt): (usize, &NttTable),
         out: &mut [Buffer; 2],
     ) {
         let n = self.degree();
-        let m = &self.basis_table(table.level, t).modulus;
         for (part, out) in out.iter_mut().enumerate() {
             let terms: Vec<_> = digits
                 .chunks_exact(n)
                 .enumerate()
                 .map(|(i, digit)| (digit, key.limb(table.level, t, i, part)))
                 .collect();
-            kernels::dot(m, &mut out[t * n..(t + 1) * n], &terms);
+            kernels::dot(&ntt.modulus, &mut out[t * n..(t + 1) * n], &terms);
         }
     }
 
@@ -243,58 +251,59 @@ impl Parameters {
         key: &SwitchKey,
     ) -> [Buffer; 2] {
         let n = self.degree();
-        let coefficients = self.prepare_digits(table, values);
+        let prepared = self.prepare_digits(table, values);
         let mut out = [0, 1].map(|_| self.0.pool.take(table.limbs() * n));
-        let mut digits = self.0.pool.take(table.groups.len() * n);
-        for t in 0..table.limbs() {
+        let mut digits = self.0.pool.take(table.digits.len() * n);
+        for (t, ntt) in self.switch_basis(table).enumerate() {
             for (i, digit) in digits.chunks_exact_mut(n).enumerate() {
-                self.extend_digit(table, &coefficients, values, i, t, digit);
+                self.extend_digit(table, &prepared, values, (i, t), ntt, digit);
             }
-            self.switch_limb(table, &digits, key, t, &mut out);
+            self.switch_limb(table, &digits, key, (t, ntt), &mut out);
         }
         out
     }
 
-    /// Divides by the special primes; see [`Division`].
-    pub(crate) fn mod_down(&self, table: &SwitchTable, extended: &mut [u64]) -> Buffer {
+    /// extended += P x, in the data primes.
+    pub(crate) fn add_times_special(&self, table: &SwitchTable, extended: &mut [u64], x: &[u64]) {
         let n = self.degree();
-        let special = (0..table.gadget.specials).map(|i| self.special(i)).collect::<Vec<_>>();
-        self.divide(&table.down, extended, &special, n)
+        let limbs = extended.chunks_exact_mut(n).zip(x.chunks_exact(n));
+        for (((out, x), ntt), &special) in limbs.zip(&self.0.tables).zip(&table.special) {
+            kernels::add_scaled(&ntt.modulus, out, x, special);
+        }
     }
 
-    /// Divides residues modulo the first primes and `removed` by the product of `removed`.
-    pub(crate) fn divide(
+    /// Divides by the special primes; overwrites `extended`.
+    pub(crate) fn mod_down(&self, table: &SwitchTable, extended: &mut [u64]) -> Buffer {
+        self.divide(&table.down, extended, self.switch_basis(table))
+    }
+
+    /// Divides by the special primes and the last data prime; overwrites `extended`.
+    pub(crate) fn mod_down_rescale(&self, table: &SwitchTable, extended: &mut [u64]) -> Buffer {
+        self.divide(&table.down_rescale, extended, self.switch_basis(table))
+    }
+
+    /// Divides residues modulo the primes of `basis` by the last of them; overwrites `extended`.
+    pub(crate) fn divide<'a>(
         &self,
         division: &Division,
         extended: &mut [u64],
-        removed: &[&crate::ntt::NttTable],
-        n: usize,
+        mut basis: impl Iterator<Item = &'a NttTable>,
     ) -> Buffer {
-        let (keep, rest) = extended.split_at_mut(division.keep * n);
-        for (i, (limb, ntt)) in rest.chunks_exact_mut(n).zip(removed).enumerate() {
-            ntt.inverse(limb);
-            kernels::add_scalar(&ntt.modulus, limb, division.half_special[i]);
-            if let Some(lift) = division.lift[i] {
-                kernels::scale(&ntt.modulus, limb, lift);
-            }
-        }
+        let n = self.degree();
+        let kept: Vec<_> = basis.by_ref().take(division.inverse.len()).collect();
+        let (keep, removed) = extended.split_at_mut(kept.len() * n);
+        division.lift.prepare(removed, basis, n);
         let mut out = self.0.pool.take(keep.len());
         out.copy_from_slice(keep);
         let mut remainder = self.0.pool.take(n);
-        for (j, limb) in out.chunks_exact_mut(n).enumerate() {
-            let ntt = &self.0.tables[j];
-            let m = &ntt.modulus;
-            let terms: Vec<_> =
-                rest.chunks_exact(n).zip(&division.carry[j]).map(|(x, w)| (x, *w)).collect();
-            kernels::dot_scalars(m, &mut remainder, &terms);
-            kernels::add_scalar(m, &mut remainder, m.neg(division.half[j]));
-            ntt.forward_lazy(&mut remainder);
-            kernels::sub_scale(m, limb, &remainder, division.inverse[j]);
+        for (t, (limb, ntt)) in out.chunks_exact_mut(n).zip(kept).enumerate() {
+            division.lift.apply(removed, t, ntt, &mut remainder);
+            kernels::sub_scale(&ntt.modulus, limb, &remainder, division.inverse[t]);
         }
         out
     }
 
-    fn basis_table(&self, level: usize, t: usize) -> &crate::ntt::NttTable {
-        if t <= level { &self.0.tables[t] } else { self.special(t - level - 1) }
+    fn switch_basis(&self, table: &SwitchTable) -> impl Iterator<Item = &NttTable> {
+        self.basis(table.level, table.gadget.specials)
     }
 }

@@ -6,7 +6,7 @@
 //! session ([`Masks`]) the result is the same bit for bit.
 
 use crate::local;
-use crate::program::{Function, Gate, Members, Op, Program};
+use crate::program::{Function, Gate, Groups, Members, Op, Program};
 use crate::weights::{Weights, add_bias, add_param, apply_linear};
 use hushwire_plan::Window;
 use hushwire_ring::{Ring, Word};
@@ -164,34 +164,15 @@ impl<'a, W: Word> Executor<'a, W> {
                     .map(|(at, &u)| W::from_i64(apply(gate, u, u, mask(at))))
                     .collect()
             }
-            Members::Mixed(groups) => {
+            Members::Mixed(blocks) => {
                 let mut out = vec![W::ZERO; y.len()];
-                let width = groups.opened_len();
+                let width: usize = blocks.iter().map(Groups::opened_len).sum();
                 for (n, (u, out)) in u.chunks_exact(len).zip(out.chunks_exact_mut(len)).enumerate()
                 {
-                    let elements: Vec<i64> = groups.opened().map(|i| u[i as usize]).collect();
-                    let kept = groups.members.iter().chain(&groups.identity);
-                    overflows += kept.filter(|i| !in_width(gate, u[**i as usize])).count();
-                    let decisions: Vec<i64> = (0..groups.decisions())
-                        .map(|g| {
-                            let terms = &groups.terms
-                                [groups.starts[g] as usize..groups.starts[g + 1] as usize];
-                            let form = terms.iter().map(|&(at, k)| k * elements[at as usize]).sum();
-                            overflows += usize::from(!in_window(gate, form));
-                            let masked = masks.map(|_| {
-                                terms.iter().fold(0u64, |sum, &(at, k)| {
-                                    let m = mask(n * width + at as usize).unwrap_or(0);
-                                    sum.wrapping_add(m.wrapping_mul(k as u64))
-                                })
-                            });
-                            i64::from(decide(gate, form, masked))
-                        })
-                        .collect();
-                    for (&i, &g) in groups.members.iter().zip(&groups.group_of) {
-                        out[i as usize] = W::from_i64(decisions[g as usize] * u[i as usize]);
-                    }
-                    for &i in &groups.identity {
-                        out[i as usize] = W::from_i64(u[i as usize]);
+                    let mut first = n * width;
+                    for groups in blocks {
+                        overflows += block(gate, groups, u, |at| mask(first + at), out);
+                        first += groups.opened_len();
                     }
                 }
                 out
@@ -202,6 +183,37 @@ impl<'a, W: Word> Executor<'a, W> {
         }
         out
     }
+}
+
+/// One block of a gate on a sample `u`; gives how many values are out of range.
+fn block<W: Word>(
+    gate: &Gate,
+    groups: &Groups,
+    u: &[i64],
+    mask: impl Fn(usize) -> Option<u64>,
+    out: &mut [W],
+) -> usize {
+    let elements: Vec<i64> = groups.opened().map(|i| u[i as usize]).collect();
+    let kept = groups.members.iter().chain(&groups.identity);
+    let mut overflows = kept.filter(|i| !in_width(gate, u[**i as usize])).count();
+    let decisions: Vec<i64> = (0..groups.decisions())
+        .map(|g| {
+            let terms = &groups.terms[groups.starts[g] as usize..groups.starts[g + 1] as usize];
+            let form = terms.iter().map(|&(at, k)| k * elements[at as usize]).sum();
+            overflows += usize::from(!in_window(gate, form));
+            let masked = terms.iter().try_fold(0u64, |sum, &(at, k)| {
+                Some(sum.wrapping_add(mask(at as usize)?.wrapping_mul(k as u64)))
+            });
+            i64::from(decide(gate, form, masked))
+        })
+        .collect();
+    for (&i, &g) in groups.members.iter().zip(&groups.group_of) {
+        out[i as usize] = W::from_i64(decisions[g as usize] * u[i as usize]);
+    }
+    for &i in &groups.identity {
+        out[i as usize] = W::from_i64(u[i as usize]);
+    }
+    overflows
 }
 
 /// Whether a gate's input is within the width that it is opened in.
@@ -273,7 +285,6 @@ fn decide(gate: &Gate, form: i64, mask: Option<u64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::Groups;
 
     #[test]
     fn truncation_is_stochastic_rounding() {
@@ -347,7 +358,7 @@ mod tests {
         assert_eq!(run(gate.clone(), &[16.0, 0.0, -17.0, 1.0]).1.overflow_count(), 2);
         // Zero elements may be anything.
         let groups = Groups { identity: vec![1], starts: vec![0], ..Groups::default() };
-        let gate = Gate { members: Members::Mixed(groups), ..gate };
+        let gate = Gate { members: Members::Mixed(vec![groups]), ..gate };
         assert_eq!(run(gate, &[16.0, 3.0, -17.0, 1.0]).1.overflow_count(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Fixed point: lowering a network and its plan to a program, calibrating the number formats, and
 //! running the program in the clear exactly as the three-party protocol does.
 
+mod blocks;
 mod calibrate;
 mod executor;
 pub mod local;

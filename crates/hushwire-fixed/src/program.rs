@@ -4,6 +4,7 @@
 //! parties lower the same public graph and plan, so the program is public and needs no agreement of
 //! its own. Per-sample tensors are flattened in row-major order; a batch is a sequence of samples.
 
+use crate::blocks::blocks;
 use hushwire_graph::ParamId;
 use hushwire_plan::{Decision, Grouping, Window};
 use hushwire_ring::ConvShape;
@@ -197,11 +198,12 @@ pub enum Function {
 pub enum Members {
     /// Every element decides for itself.
     Each,
-    /// Some elements follow groups, some pass, the rest are zero.
-    Mixed(Groups),
+    /// Some elements follow groups, some pass, the rest are zero: independent blocks of moderate
+    /// size, which executors may work on apart. No element appears in two of them.
+    Mixed(Vec<Groups>),
 }
 
-/// The tables of a gate that is not simply one decision per element.
+/// A block of a gate that is not simply one decision per element.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     /// Elements that are multiplied by a decision, ascending.
@@ -233,39 +235,6 @@ impl Groups {
     pub fn opened_len(&self) -> usize {
         self.members.len() + self.extra.len()
     }
-
-    fn new(decisions: &[Decision], forms: &[hushwire_plan::Form]) -> Groups {
-        let mut groups = Groups::default();
-        for (i, d) in decisions.iter().enumerate() {
-            match d {
-                Decision::Group(g) => {
-                    groups.members.push(i as u32);
-                    groups.group_of.push(*g);
-                }
-                Decision::Identity => groups.identity.push(i as u32),
-                Decision::Zero => {}
-            }
-        }
-        // A deciding element that is not a member is opened as well (a zero or identity element may
-        // still vote).
-        let mut position = vec![u32::MAX; decisions.len()];
-        for (at, &i) in groups.members.iter().enumerate() {
-            position[i as usize] = at as u32;
-        }
-        groups.starts.push(0);
-        for form in forms {
-            for &(i, k) in &form.0 {
-                let at = &mut position[i as usize];
-                if *at == u32::MAX {
-                    *at = (groups.members.len() + groups.extra.len()) as u32;
-                    groups.extra.push(i);
-                }
-                groups.terms.push((*at, i64::from(k)));
-            }
-            groups.starts.push(groups.terms.len() as u32);
-        }
-        groups
-    }
 }
 
 impl Members {
@@ -273,12 +242,9 @@ impl Members {
     pub fn new(grouping: &Grouping, len: usize) -> Members {
         match grouping {
             Grouping::Each => Members::Each,
-            Grouping::AllIdentity => {
-                let identity = (0..len as u32).collect();
-                Members::Mixed(Groups { identity, starts: vec![0], ..Groups::default() })
-            }
-            Grouping::AllZero => Members::Mixed(Groups { starts: vec![0], ..Groups::default() }),
-            Grouping::Mixed { decisions, forms } => Members::Mixed(Groups::new(decisions, forms)),
+            Grouping::AllIdentity => Members::Mixed(blocks(&vec![Decision::Identity; len], &[])),
+            Grouping::AllZero => Members::Mixed(Vec::new()),
+            Grouping::Mixed { decisions, forms } => Members::Mixed(blocks(decisions, forms)),
         }
     }
 
@@ -286,7 +252,7 @@ impl Members {
     pub fn decisions(&self, len: usize) -> usize {
         match self {
             Members::Each => len,
-            Members::Mixed(g) => g.decisions(),
+            Members::Mixed(blocks) => blocks.iter().map(Groups::decisions).sum(),
         }
     }
 }

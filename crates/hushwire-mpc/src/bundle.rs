@@ -1,149 +1,186 @@
 //! Bundles of preprocessing: what a party keeps between the offline and the online phase of one
 //! inference.
 //!
-//! A bundle is used up by the inference that takes it: executors take it by value, and what is
-//! stored on disk is taken out through a ledger (crate `hushwire-party`) before it is read.
+//! A bundle is a sequence of records, written as they are made and read back in the same order, so
+//! that it need never be in memory as a whole. It is used up by the inference that takes it:
+//! executors take it by value, and what is stored on disk is taken out through a ledger (crate
+//! `hushwire-party`) before it is read.
 
 use crate::MpcError;
 use crate::job::{Comparison, Job};
 use crate::keys::Key;
-use hushwire_ring::{Word, pack, packed_len, unpack};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use hushwire_net::Role;
+use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Version of the stored form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// What a bundle was prepared for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct For {
-    version: u32,
-    batch: u32,
-    comparison: Comparison,
-    operations: u32,
-    ring: u32,
+/// Where the records of a bundle are put. They are secret.
+pub trait Sink: Send {
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// If it cannot be kept: the preprocessing is given up.
+    fn put(&mut self, record: &[u8]) -> io::Result<()>;
 }
 
-impl For {
-    fn new(job: &Job) -> For {
-        For {
-            version: VERSION,
-            batch: job.batch as u32,
-            comparison: job.comparison,
-            operations: job.program.ops.len() as u32,
-            ring: job.program.ring,
+/// Where the records of a bundle are read.
+pub trait Source: Send {
+    /// Reads the next `len` bytes: executors ask for whole records, in the order of writing.
+    ///
+    /// # Errors
+    /// If there are not as many.
+    fn take(&mut self, len: usize) -> io::Result<Zeroizing<Vec<u8>>>;
+}
+
+/// Records in memory, wiped when dropped.
+#[derive(Default)]
+pub struct Records {
+    records: VecDeque<Vec<u8>>,
+}
+
+impl Records {
+    /// All records, one after the other.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.records.iter().flatten().copied().collect())
+    }
+}
+
+impl Sink for Records {
+    fn put(&mut self, record: &[u8]) -> io::Result<()> {
+        self.records.push_back(record.to_vec());
+        Ok(())
+    }
+}
+
+impl Source for Records {
+    fn take(&mut self, len: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        match self.records.pop_front() {
+            Some(record) if record.len() == len => Ok(Zeroizing::new(record)),
+            other => {
+                drop(other.map(Zeroizing::new));
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
         }
     }
 }
 
-/// The parts of a bundle of either party, by operation.
-#[derive(Serialize, Deserialize)]
-struct Stored<const N: usize> {
-    made_for: For,
-    key: [u8; 16],
-    #[serde(bound(serialize = "", deserialize = ""), with = "parts")]
-    parts: BTreeMap<u32, [Vec<u8>; N]>,
-}
-
-/// Arrays of a generic length, for serde.
-mod parts {
-    use super::BTreeMap;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer, const N: usize>(
-        parts: &BTreeMap<u32, [Vec<u8>; N]>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let entries: Vec<(u32, &[Vec<u8>])> =
-            parts.iter().map(|(op, part)| (*op, part.as_slice())).collect();
-        entries.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
-        deserializer: D,
-    ) -> Result<BTreeMap<u32, [Vec<u8>; N]>, D::Error> {
-        let entries = Vec::<(u32, Vec<Vec<u8>>)>::deserialize(deserializer)?;
-        let entry = |(op, part): (u32, Vec<Vec<u8>>)| {
-            let len = part.len();
-            let part = part.try_into().map_err(|_| D::Error::invalid_length(len, &"the parts"))?;
-            Ok((op, part))
-        };
-        entries.into_iter().map(entry).collect()
-    }
-}
-
-impl<const N: usize> Stored<N> {
-    fn take(&mut self, op: usize) -> Result<[Vec<u8>; N], MpcError> {
-        self.parts
-            .remove(&(op as u32))
-            .ok_or_else(|| MpcError::Bundle(format!("it has nothing for operation {op}")))
-    }
-
-    fn check(&self, job: &Job) -> Result<(), MpcError> {
-        let wanted = For::new(job);
-        if self.made_for == wanted {
-            return Ok(());
-        }
-        let (made_for, key) = (self.made_for, "prepared for");
-        Err(MpcError::Bundle(format!("it was {key} {made_for:?}, this is {wanted:?}")))
-    }
-
-    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let bytes = postcard::to_stdvec(self);
-        Zeroizing::new(bytes.unwrap_or_else(|e| unreachable!("plain data serialises: {e}")))
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, MpcError> {
-        postcard::from_bytes(bytes).map_err(|e| MpcError::Bundle(format!("it is damaged ({e})")))
-    }
-}
-
-impl<const N: usize> Drop for Stored<N> {
+impl Drop for Records {
     fn drop(&mut self) {
-        self.key.zeroize();
-        self.parts.values_mut().flatten().for_each(Zeroize::zeroize);
+        self.records.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Records({}, contents withheld)", self.records.len())
+    }
+}
+
+/// Bytes of the record that begins a bundle.
+const HEADER: usize = 40;
+
+/// The first record: whose bundle it is, what it was prepared for, and the key with the helper.
+fn header(role: Role, job: &Job, key: &[u8; 16]) -> Zeroizing<[u8; HEADER]> {
+    let comparison = match job.comparison {
+        Comparison::Dcf => 0,
+        Comparison::Digits => 1,
+    };
+    let fields = [
+        VERSION,
+        role.index() as u32,
+        job.batch as u32,
+        comparison,
+        job.program.ops.len() as u32,
+        job.program.ring,
+    ];
+    let mut bytes = Zeroizing::new([0; HEADER]);
+    for (place, field) in bytes.chunks_exact_mut(4).zip(fields) {
+        place.copy_from_slice(&field.to_le_bytes());
+    }
+    bytes[HEADER - 16..].copy_from_slice(key);
+    bytes
+}
+
+/// Begins a bundle.
+pub(crate) fn begin(
+    role: Role,
+    job: &Job,
+    key: &Key,
+    sink: &mut dyn Sink,
+) -> Result<(), MpcError> {
+    put(sink, &*header(role, job, key.bytes()))
+}
+
+/// Appends a record to a bundle.
+pub(crate) fn put(sink: &mut dyn Sink, record: &[u8]) -> Result<(), MpcError> {
+    sink.put(record).map_err(MpcError::Keeping)
+}
+
+/// A bundle that is being used up.
+struct Opened {
+    source: Box<dyn Source>,
+    role: Role,
+}
+
+impl Opened {
+    fn begin(&mut self, job: &Job) -> Result<Key, MpcError> {
+        let found = self.take(HEADER)?;
+        let (made_for, key) = found.split_at(HEADER - 16);
+        if *made_for != header(self.role, job, &[0; 16])[..HEADER - 16] {
+            let text = "it was prepared for another party, network, batch or comparison";
+            return Err(MpcError::Bundle(text.to_owned()));
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(key);
+        let key = Key::new(bytes);
+        bytes.zeroize();
+        Ok(key)
+    }
+
+    fn take(&mut self, len: usize) -> Result<Zeroizing<Vec<u8>>, MpcError> {
+        self.source.take(len).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                MpcError::Bundle("it is damaged: there is less of it than there should be".into())
+            }
+            _ => MpcError::Bundle(format!("it cannot be read: {e}")),
+        })
     }
 }
 
 macro_rules! bundle {
-    ($(#[$doc:meta])* $name:ident, $parts:literal) => {
+    ($(#[$doc:meta])* $name:ident, $role:expr) => {
         $(#[$doc])*
-        pub struct $name(Stored<$parts>);
+        pub struct $name(Opened);
 
         impl $name {
-            pub(crate) fn new(job: &Job, key: Key) -> Self {
-                let made_for = For::new(job);
-                $name(Stored { made_for, key: *key.bytes(), parts: BTreeMap::new() })
+            /// The bundle that begins in `source`.
+            pub fn new(source: impl Source + 'static) -> Self {
+                $name(Opened { source: Box::new(source), role: $role })
             }
 
-            pub(crate) fn key(&self) -> Key {
-                Key::new(self.0.key)
+            /// Reads the beginning, and gives the key that the preprocessing was made under.
+            pub(crate) fn begin(&mut self, job: &Job) -> Result<Key, MpcError> {
+                self.0.begin(job)
             }
 
-            pub(crate) fn check(&self, job: &Job) -> Result<(), MpcError> {
-                self.0.check(job)
+            /// The next record.
+            pub(crate) fn take(&mut self, len: usize) -> Result<Zeroizing<Vec<u8>>, MpcError> {
+                self.0.take(len)
             }
 
-            /// The bundle as bytes, for storage. They are secret.
-            pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-                self.0.to_bytes()
-            }
-
-            /// Reads a stored bundle.
-            ///
-            /// # Errors
-            /// Bytes that are no bundle of this party.
-            pub fn from_bytes(bytes: &[u8]) -> Result<Self, MpcError> {
-                Stored::from_bytes(bytes).map($name)
+            /// The next record if it has a length; an empty one is not kept.
+            pub(crate) fn take_some(&mut self, len: usize) -> Result<Zeroizing<Vec<u8>>, MpcError> {
+                if len == 0 { Ok(Zeroizing::default()) } else { self.0.take(len) }
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?}, contents withheld)", stringify!($name), self.0.made_for)
+                f.write_str(concat!(stringify!($name), "(contents withheld)"))
             }
         }
     };
@@ -151,41 +188,10 @@ macro_rules! bundle {
 
 bundle! {
     /// The client's bundle: its summands of opened values, and comparison keys.
-    ClientBundle, 2
+    ClientBundle, Role::Client
 }
 
 bundle! {
     /// The server's bundle: the helper's material and the client's masked shares, as received.
-    ServerBundle, 3
-}
-
-impl ClientBundle {
-    pub(crate) fn add<W: Word>(&mut self, op: usize, width: u32, public: &[W], keys: Vec<u8>) {
-        let mut packed = Vec::with_capacity(packed_len(public.len(), width));
-        pack(public, width, &mut packed);
-        self.0.parts.insert(op as u32, [packed, keys]);
-    }
-
-    pub(crate) fn take<W: Word>(
-        &mut self,
-        op: usize,
-        width: u32,
-        count: usize,
-    ) -> Result<(Vec<W>, Vec<u8>), MpcError> {
-        let [packed, keys] = self.0.take(op)?;
-        let mut public = vec![W::ZERO; count];
-        unpack(&packed, width, &mut public).map_err(|e| MpcError::Bundle(e.to_string()))?;
-        Ok((public, keys))
-    }
-}
-
-impl ServerBundle {
-    pub(crate) fn add(&mut self, op: usize, parts: [Vec<u8>; 3]) {
-        self.0.parts.insert(op as u32, parts);
-    }
-
-    /// Material, keys, masked shares of operation `op`.
-    pub(crate) fn take(&mut self, op: usize) -> Result<[Vec<u8>; 3], MpcError> {
-        self.0.take(op)
-    }
+    ServerBundle, Role::Server
 }

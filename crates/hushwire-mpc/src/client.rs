@@ -1,62 +1,56 @@
-//! The client, P0: owns the input, learns the result.
+//! The client, P0: owns the input.
 
 use crate::MpcError;
-use crate::bundle::ClientBundle;
-use crate::gate::client as gate;
+use crate::bundle::{ClientBundle, Sink, begin, put};
+use crate::gate::schedule;
 use crate::job::{Job, Kind, ring, step};
 use crate::keys::{Key, Purpose, WeightMasks, words};
 use crate::layout::GateLayout;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{apply_linear, decode, encode, local, truncate_part};
 use hushwire_fss::Prf;
-use hushwire_net::{Link, Phase};
+use hushwire_net::{Link, Phase, Role};
 use hushwire_ring::{Word, pack, packed_len, unpack};
 
-/// Prepares one inference before its input exists. `k02` is the bundle's key with the helper.
+/// Prepares one inference before its input exists, and writes it to `sink`: what a
+/// [`ClientBundle`] reads. `k02` is the bundle's key with the helper.
 ///
 /// # Errors
-/// A connection that fails, malformed messages, or a window that the comparison does not support.
+/// A connection that fails, malformed messages, a window that the comparison does not support, or
+/// a sink that takes no more.
 pub fn prepare<W: Word>(
     job: &Job,
     masks: &WeightMasks<W>,
     k02: &Key,
     helper: &Link,
     server: &Link,
-) -> Result<ClientBundle, MpcError> {
-    let mut bundle = ClientBundle::new(job, k02.clone());
-    walk(job, masks, &k02.prf(), &mut |i, op, part: &[W]| match op {
-        Reading::Gate(layout, p0) => {
-            let prepared = gate::prepare(layout, i, p0, part);
-            if !layout.is_silent() {
-                server.send(Phase::Offline, step(i, Kind::Second), prepared.message)?;
-                let keys = match layout.keys_len() {
-                    0 => Vec::new(),
-                    len => helper.recv(Phase::Offline, step(i, Kind::Third), len)?,
-                };
-                bundle.add(i, layout.width(), &prepared.public, keys);
-            }
-            Ok(prepared.part)
+    sink: &mut dyn Sink,
+) -> Result<(), MpcError> {
+    begin(Role::Client, job, k02, sink)?;
+    walk(job, masks, &k02.prf(), &mut |_, op, part: &[W], out| match op {
+        Reading::Gate(parts, p0) => {
+            schedule::prepare(parts, p0, part, out, [helper, server], sink)
         }
         Reading::Open { truncate, width } => {
             let whole = job.ring();
             let own: Vec<W> =
                 part.iter().map(|v| truncate_part(whole.reduce(*v), truncate, false)).collect();
-            bundle.add(i, width, &own, Vec::new());
-            Ok(Vec::new())
+            let mut record = Vec::with_capacity(packed_len(own.len(), width));
+            pack(&own, width, &mut record);
+            put(sink, &record)
         }
-    })?;
-    Ok(bundle)
+    })
 }
 
-/// Looks at the client's part of the value that an operation reads, and gives the client's part of
-/// what it makes.
+/// Looks at the client's part of the value that an operation reads, and fills in the client's part
+/// of what it makes.
 pub(crate) type Reader<'r, W> =
-    dyn FnMut(usize, Reading<'_>, &[W]) -> Result<Vec<W>, MpcError> + 'r;
+    dyn FnMut(usize, Reading<'_>, &[W], &mut [W]) -> Result<(), MpcError> + 'r;
 
 /// An operation that looks at the client's part of a value.
 pub(crate) enum Reading<'a> {
-    /// A gate; its reader gives the client's part of the output.
-    Gate(&'a GateLayout<'a>, &'a Prf),
+    /// The parts of a gate.
+    Gate(&'a [GateLayout<'a>], &'a Prf),
     /// The opening of the result.
     Open {
         /// Low bits dropped.
@@ -80,15 +74,19 @@ pub(crate) fn walk<W: Word>(
         let value = &program.values[i];
         parts[i] = match op {
             Op::Input => {
-                let r = words::<W>(p0, i, Purpose::Input, job.len(i));
-                r.into_iter().map(W::wrapping_neg).collect()
+                let mut r = words::<W>(p0, i, Purpose::Input, job.len(i));
+                r.iter_mut().for_each(|r| *r = r.wrapping_neg());
+                r
             }
             Op::Linear(linear) => {
                 // y0 = -s - b r, and the part of the wire is -r.
                 let mut y =
                     apply_linear(job.ring(), linear, job.batch, masks.of(i), &parts[linear.source]);
-                let s: Vec<W> = words(p0, i, Purpose::LinearShare, y.len());
-                y.iter_mut().zip(&s).for_each(|(y, s)| *y = y.wrapping_sub(*s));
+                let mut shares = crate::keys::stream(p0, i, 0, Purpose::LinearShare);
+                for y in y.chunks_mut(job.part()) {
+                    let s: Vec<W> = shares.words(y.len());
+                    y.iter_mut().zip(&s).for_each(|(y, s)| *y = y.wrapping_sub(*s));
+                }
                 y
             }
             Op::AddParam { source, .. } => parts[*source].clone(),
@@ -97,13 +95,15 @@ pub(crate) fn walk<W: Word>(
                 local::apply(op, job.batch, value.len, false, |v| &parts[v], lens)
             }
             Op::Gate(g) => {
-                let layout = GateLayout::new(job, i, g);
-                layout.check(&value.name)?;
-                read(i, Reading::Gate(&layout, p0), &parts[g.source])?
+                let layouts = GateLayout::checked_parts(job, i, g)?;
+                let mut out = vec![W::ZERO; job.len(i)];
+                read(i, Reading::Gate(&layouts, p0), &parts[g.source], &mut out)?;
+                out
             }
             Op::Open { source, truncate, width } => {
                 let (truncate, width) = (*truncate, *width);
-                read(i, Reading::Open { truncate, width }, &parts[*source])?
+                read(i, Reading::Open { truncate, width }, &parts[*source], &mut [])?;
+                Vec::new()
             }
         };
         for source in op.sources() {
@@ -127,12 +127,11 @@ pub fn infer<W: Word>(
     server: &Link,
 ) -> Result<Vec<f32>, MpcError> {
     let program = &job.program;
-    bundle.check(job)?;
     if input.len() != job.len(0) {
         let (got, len) = (input.len(), program.input_len());
         return Err(MpcError::Input { got, batch: job.batch, len });
     }
-    let p0 = bundle.key().prf();
+    let p0 = bundle.begin(job)?.prf();
     for (i, op) in program.ops.iter().enumerate() {
         match op {
             Op::Input => {
@@ -144,26 +143,25 @@ pub fn infer<W: Word>(
                 server.send(Phase::Online, step(i, Kind::First), message)?;
             }
             Op::Gate(g) => {
-                let layout = GateLayout::new(job, i, g);
-                if layout.is_silent() {
-                    continue;
-                }
-                let (public, keys) = bundle.take(i, layout.width(), layout.opened)?;
+                let parts = GateLayout::checked_parts(job, i, g)?;
                 let name = &program.values[i].name;
-                gate::run::<W>(&layout, i, name, &p0, public, &keys, server)?;
+                schedule::ask::<W>(&parts, name, &p0, &mut bundle, server)?;
             }
             Op::Open { width, .. } => {
-                let (own, _) = bundle.take::<W>(i, *width, job.len(i))?;
-                let len = packed_len(own.len(), *width);
+                let len = packed_len(job.len(i), *width);
+                let own = bundle.take(len)?;
+                let mut logits = vec![W::ZERO; job.len(i)];
+                unpack(&own, *width, &mut logits).map_err(|e| MpcError::Bundle(e.to_string()))?;
                 let message = server.recv(Phase::Online, step(i, Kind::First), len)?;
-                let mut theirs = vec![W::ZERO; own.len()];
+                let mut theirs = vec![W::ZERO; logits.len()];
                 unpack(&message, *width, &mut theirs).map_err(|source| MpcError::Message {
                     what: "the result",
                     layer: program.values[i].name.clone(),
                     source,
                 })?;
-                let sum = own.iter().zip(&theirs).map(|(a, b)| a.wrapping_add(*b));
-                let logits: Vec<W> = sum.map(|u| ring(*width).reduce(u)).collect();
+                for (own, theirs) in logits.iter_mut().zip(&theirs) {
+                    *own = ring(*width).reduce(own.wrapping_add(*theirs));
+                }
                 return Ok(decode(program, *width, &logits));
             }
             Op::Linear(_) | Op::AddParam { .. } | Op::Local(_) => {}

@@ -61,29 +61,32 @@ impl Prediction {
                     prediction.online.push(message(client, server, Kind::First, elements));
                 }
                 Op::Linear(_) => {
-                    prediction.offline.push(message(helper, server, Kind::First, elements));
+                    for count in job.pieces(job.len(op)) {
+                        let payload = packed_len(count, job.program.ring);
+                        prediction.offline.push(message(helper, server, Kind::First, payload));
+                    }
                 }
                 Op::Gate(gate) => {
-                    let layout = GateLayout::new(job, op, gate);
-                    if layout.is_silent() {
-                        continue;
+                    let parts = GateLayout::parts(job, op, gate);
+                    for part in &parts {
+                        let offline = &mut prediction.offline;
+                        offline.push(message(helper, server, Kind::First, part.dealt_len()));
+                        if part.keys_len() > 0 {
+                            offline.push(message(helper, client, Kind::Third, part.keys_len()));
+                            offline.push(message(helper, server, Kind::Third, part.keys_len()));
+                        }
+                        offline.push(message(client, server, Kind::Second, part.masked_len()));
+                        let online = &mut prediction.online;
+                        online.push(message(server, client, Kind::First, part.first_len()));
+                        online.push(message(client, server, Kind::Second, part.second_len()));
+                        if let (Some(third), Some(fourth)) = (part.third_len(), part.fourth_len()) {
+                            online.push(message(server, client, Kind::Third, third));
+                            online.push(message(client, server, Kind::Fourth, fourth));
+                        }
                     }
-                    let offline = &mut prediction.offline;
-                    offline.push(message(helper, server, Kind::First, layout.dealt_len()));
-                    if layout.keys_len() > 0 {
-                        offline.push(message(helper, client, Kind::Third, layout.keys_len()));
-                        offline.push(message(helper, server, Kind::Third, layout.keys_len()));
-                    }
-                    offline.push(message(client, server, Kind::Second, layout.masked_len()));
-                    let online = &mut prediction.online;
-                    online.push(message(server, client, Kind::First, layout.first_len()));
-                    online.push(message(client, server, Kind::Second, layout.second_len()));
-                    prediction.rounds += 1;
-                    if let (Some(third), Some(fourth)) = (layout.third_len(), layout.fourth_len()) {
-                        online.push(message(server, client, Kind::Third, third));
-                        online.push(message(client, server, Kind::Fourth, fourth));
-                        prediction.rounds += 1;
-                    }
+                    // The parts travel together.
+                    let trips = parts.iter().map(|part| if part.at_once() { 1 } else { 2 });
+                    prediction.rounds += trips.max().unwrap_or(0);
                 }
                 Op::Open { width, .. } => {
                     let payload = packed_len(job.len(op), *width);

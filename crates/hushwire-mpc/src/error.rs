@@ -39,6 +39,9 @@ pub enum MpcError {
         /// Numbers per sample.
         len: usize,
     },
+    /// Preprocessing could not be kept.
+    #[error("preprocessing cannot be stored: {0}")]
+    Keeping(#[source] std::io::Error),
     /// A stored bundle belongs to another job or is damaged.
     #[error("the stored preprocessing cannot be used: {0}")]
     Bundle(String),

@@ -2,9 +2,9 @@
 //! receives nothing that depends on the input.
 
 use crate::MpcError;
-use crate::gate::deal::{Dealt, deal as deal_gate};
+use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
-use crate::keys::{Key, MaskedWeights, Purpose, words};
+use crate::keys::{Key, MaskedWeights, Purpose, stream, words};
 use crate::layout::GateLayout;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{apply_linear, local};
@@ -39,11 +39,14 @@ pub fn deal<W: Word>(
                     masked.of(i),
                     &masks[linear.source],
                 );
-                let s: Vec<W> = words(&p0, i, Purpose::LinearShare, c.len());
-                c.iter_mut().zip(&s).for_each(|(c, s)| *c = c.wrapping_sub(*s));
-                let mut message = Vec::with_capacity(packed_len(c.len(), program.ring));
-                pack(&c, program.ring, &mut message);
-                server.send(Phase::Offline, step(i, Kind::First), message)?;
+                let mut shares = stream(&p0, i, 0, Purpose::LinearShare);
+                for c in c.chunks_mut(job.part()) {
+                    let s: Vec<W> = shares.words(c.len());
+                    c.iter_mut().zip(&s).for_each(|(c, s)| *c = c.wrapping_sub(*s));
+                    let mut message = Vec::with_capacity(packed_len(c.len(), program.ring));
+                    pack(c, program.ring, &mut message);
+                    server.send(Phase::Offline, step(i, Kind::First), message)?;
+                }
             }
             Op::AddParam { source, .. } => masks[i] = masks[*source].clone(),
             Op::Local(op) if value.wire => {
@@ -52,17 +55,9 @@ pub fn deal<W: Word>(
             }
             Op::Local(_) | Op::Open { .. } => {}
             Op::Gate(gate) => {
-                let layout = GateLayout::new(job, i, gate);
-                layout.check(&value.name)?;
-                let Dealt { material, keys, mask } = deal_gate(&layout, i, &p0, &p1);
-                if !layout.is_silent() {
-                    server.send(Phase::Offline, step(i, Kind::First), material)?;
-                    if layout.keys_len() > 0 {
-                        client.send(Phase::Offline, step(i, Kind::Third), keys.clone())?;
-                        server.send(Phase::Offline, step(i, Kind::Third), keys)?;
-                    }
-                }
-                masks[i] = mask;
+                let parts = GateLayout::checked_parts(job, i, gate)?;
+                masks[i] = vec![W::ZERO; job.len(i)];
+                schedule::deal(&parts, [&p0, &p1], [client, server], &mut masks[i])?;
             }
         }
         for source in op.sources() {

@@ -26,6 +26,10 @@ impl fmt::Display for Comparison {
     }
 }
 
+/// Elements of a part of a gate or of a linear layer's share, unless one is connected with more. A
+/// part's arrays lie in the L2 cache together.
+const PART: usize = 1 << 14;
+
 /// One inference: a program, a batch and a way to compare. Public, and equal at all parties.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -35,12 +39,32 @@ pub struct Job {
     pub batch: usize,
     /// How signs are compared.
     pub comparison: Comparison,
+    /// Elements of a part: a constant of the protocol.
+    part: usize,
 }
 
 impl Job {
     /// A job of `batch` samples.
     pub fn new(program: Arc<Program>, batch: usize, comparison: Comparison) -> Job {
-        Job { program, batch, comparison }
+        Job { program, batch, comparison, part: PART }
+    }
+
+    /// The same job in parts of `elements`, at least one. For tests: parties must agree on it, and
+    /// nothing tells them.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn in_parts_of(self, elements: usize) -> Job {
+        Job { part: elements, ..self }
+    }
+
+    /// Elements of a part.
+    pub(crate) fn part(&self) -> usize {
+        self.part
+    }
+
+    /// Lengths of the parts in which `count` elements travel.
+    pub(crate) fn pieces(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let part = self.part;
+        (0..count.div_ceil(part)).map(move |i| part.min(count - i * part))
     }
 
     /// The ring of wires and shares.

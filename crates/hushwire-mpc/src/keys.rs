@@ -84,14 +84,14 @@ pub(crate) enum Purpose {
     Weight,
 }
 
-/// The stream of `purpose` at operation `op`.
-pub(crate) fn stream(prf: &Prf, op: usize, purpose: Purpose) -> Stream {
-    prf.stream((op as u64) << 8 | purpose as u64)
+/// The stream of `purpose` at part `part` of operation `op`.
+pub(crate) fn stream(prf: &Prf, op: usize, part: usize, purpose: Purpose) -> Stream {
+    prf.stream((part as u64) << 40 | (op as u64) << 8 | purpose as u64)
 }
 
-/// Words of the stream of `purpose` at `op`.
+/// Words of the stream of `purpose` at `op`, which has no parts.
 pub(crate) fn words<W: Word>(prf: &Prf, op: usize, purpose: Purpose, count: usize) -> Vec<W> {
-    stream(prf, op, purpose).words(count)
+    stream(prf, op, 0, purpose).words(count)
 }
 
 /// The masks b of a model's weights, by operation. Known to client and server.

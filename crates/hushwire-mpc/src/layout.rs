@@ -1,53 +1,155 @@
-//! Sizes of a gate's messages: the one place that says what is sent. The executor receives exactly
-//! these lengths and the cost prediction adds them up.
+//! The parts of a gate and the sizes of their messages: the one place that says what is sent. The
+//! executor receives exactly these lengths and the cost prediction adds them up.
 
 use crate::MpcError;
 use crate::job::{Comparison, Job};
-use hushwire_fixed::program::{Function, Gate, Members};
-use hushwire_fss::{dcf, digits};
+use crate::keys::{Purpose, stream};
+use hushwire_fixed::program::{Function, Gate, Groups, Members};
+use hushwire_fss::{Prf, Stream, dcf, digits};
 use hushwire_plan::Window;
-use hushwire_ring::packed_len;
+use hushwire_ring::{Word, packed_len};
+use std::ops::Range;
 
-/// A gate of a job with everything that determines its messages.
-#[derive(Clone, Copy, Debug)]
+/// A part of a gate with everything that determines its messages. Parts are gates of their own, on
+/// different elements: they have their own randomness and their own messages.
+#[derive(Clone, Debug)]
 pub(crate) struct GateLayout<'a> {
     pub gate: &'a Gate,
     pub comparison: Comparison,
-    /// Samples.
-    pub batch: usize,
-    /// Elements of one sample.
-    pub len: usize,
     /// Ring width l of wires.
     pub ring: u32,
-    /// Elements multiplied by a decision, over the batch.
+    /// The operation.
+    pub op: usize,
+    /// Which part of it this is.
+    pub part: usize,
+    elements: Elements<'a>,
+    /// Elements multiplied by a decision.
     pub members: usize,
-    /// Elements opened to both, over the batch: members and those that only decide.
+    /// Elements opened to both: members and those that only decide.
     pub opened: usize,
-    /// Decisions, over the batch.
+    /// Decisions.
     pub decisions: usize,
-    /// Elements that pass, over the batch.
+    /// Elements that pass.
     pub identity: usize,
 }
 
-impl<'a> GateLayout<'a> {
-    pub(crate) fn new(job: &Job, op: usize, gate: &'a Gate) -> Self {
-        let len = job.program.values[op].len;
-        let (members, opened, decisions, identity) = match &gate.members {
-            Members::Each => (len, len, len, 0),
-            Members::Mixed(g) => (g.members.len(), g.opened_len(), g.decisions(), g.identity.len()),
-        };
-        let batch = job.batch;
-        GateLayout {
-            gate,
-            comparison: job.comparison,
-            batch,
-            len,
-            ring: job.program.ring,
-            members: members * batch,
-            opened: opened * batch,
-            decisions: decisions * batch,
-            identity: identity * batch,
+/// The elements of a part.
+#[derive(Clone, Debug)]
+enum Elements<'a> {
+    /// A run over the batch, each element deciding for itself.
+    Run(Range<usize>),
+    /// One block of groups of some samples.
+    Block {
+        groups: &'a Groups,
+        /// The samples.
+        samples: Range<usize>,
+        /// Elements of one sample.
+        len: usize,
+    },
+}
+
+/// Where elements are in a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Positions {
+    Run(Range<usize>),
+    At(Vec<u32>),
+}
+
+impl Positions {
+    /// The elements there.
+    pub(crate) fn pick<W: Word>(&self, values: &[W]) -> Vec<W> {
+        match self {
+            Positions::Run(range) => values[range.clone()].to_vec(),
+            Positions::At(at) => at.iter().map(|&i| values[i as usize]).collect(),
         }
+    }
+
+    /// Puts `values` there.
+    pub(crate) fn place<W: Word>(&self, values: &[W], out: &mut [W]) {
+        match self {
+            Positions::Run(range) => out[range.clone()].copy_from_slice(values),
+            Positions::At(at) => at.iter().zip(values).for_each(|(&i, v)| out[i as usize] = *v),
+        }
+    }
+}
+
+impl<'a> GateLayout<'a> {
+    /// The parts of gate `op`, in the order in which they are worked on. Parts that send nothing are
+    /// left out.
+    pub(crate) fn parts(job: &Job, op: usize, gate: &'a Gate) -> Vec<GateLayout<'a>> {
+        let len = job.program.values[op].len;
+        let mut parts: Vec<GateLayout<'a>> = Vec::new();
+        let mut push = |elements, counts| {
+            let [members, opened, decisions, identity] = counts;
+            if opened + identity > 0 {
+                parts.push(GateLayout {
+                    gate,
+                    comparison: job.comparison,
+                    ring: job.program.ring,
+                    op,
+                    part: parts.len(),
+                    elements,
+                    members,
+                    opened,
+                    decisions,
+                    identity,
+                });
+            }
+        };
+        match &gate.members {
+            Members::Each => {
+                let mut first = 0;
+                for count in job.pieces(len * job.batch) {
+                    push(Elements::Run(first..first + count), [count, count, count, 0]);
+                    first += count;
+                }
+            }
+            Members::Mixed(blocks) => {
+                let size = |g: &Groups| g.opened_len() + g.identity.len();
+                let whole: usize = blocks.iter().map(size).sum();
+                // Small gates take several samples at once, all blocks of a large one take turns.
+                let at_once = (job.part() / whole.max(1)).max(1);
+                for first in (0..job.batch).step_by(at_once) {
+                    let samples = first..job.batch.min(first + at_once);
+                    for groups in blocks {
+                        let counts = [
+                            groups.members.len(),
+                            groups.opened_len(),
+                            groups.decisions(),
+                            groups.identity.len(),
+                        ];
+                        let elements = Elements::Block { groups, samples: samples.clone(), len };
+                        push(elements, counts.map(|count| count * samples.len()));
+                    }
+                }
+            }
+        }
+        parts
+    }
+
+    /// As [`parts`](Self::parts), checked for what the comparison supports.
+    ///
+    /// # Errors
+    /// [`MpcError::Comparison`] for a window that it does not support. Plans are checked when they
+    /// are loaded, so this is the last line of defence.
+    pub(crate) fn checked_parts(
+        job: &Job,
+        op: usize,
+        gate: &'a Gate,
+    ) -> Result<Vec<GateLayout<'a>>, MpcError> {
+        let parts = Self::parts(job, op, gate);
+        parts.iter().try_for_each(|part| part.check(&job.program.values[op].name))?;
+        Ok(parts)
+    }
+
+    /// The stream of `purpose` of this part.
+    pub(crate) fn stream(&self, prf: &Prf, purpose: Purpose) -> Stream {
+        stream(prf, self.op, self.part, purpose)
+    }
+
+    /// Words of the stream of `purpose` of this part.
+    pub(crate) fn words<W: Word>(&self, prf: &Prf, purpose: Purpose, count: usize) -> Vec<W> {
+        self.stream(prf, purpose).words(count)
     }
 
     /// Width w of the opened values.
@@ -82,8 +184,7 @@ impl<'a> GateLayout<'a> {
         self.gate.window.bits - 1
     }
 
-    /// The digits of a comparison. Plans are checked when they are loaded, so an error here means
-    /// that a window is wider than this comparison supports.
+    /// The digits of a comparison.
     pub(crate) fn digits(&self) -> Result<digits::Shape, hushwire_fss::FssError> {
         digits::Shape::new(self.compared())
     }
@@ -187,47 +288,49 @@ impl<'a> GateLayout<'a> {
         (!self.at_once()).then(|| self.outputs_len())
     }
 
-    /// Whether the gate sends nothing at all.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.opened == 0 && self.identity == 0
-    }
-
-    /// Positions of elements in a batch: `of_sample` gives those within a sample.
-    fn positions<'i>(&self, of_sample: impl Iterator<Item = u32> + Clone + 'i) -> Vec<u32> {
-        let len = self.len as u32;
-        (0..self.batch as u32).flat_map(|n| of_sample.clone().map(move |i| n * len + i)).collect()
-    }
-
-    /// Batch positions of the opened elements; `None` if they are all elements in order.
-    pub(crate) fn opened_positions(&self) -> Option<Vec<u32>> {
-        match &self.gate.members {
-            Members::Each => None,
-            Members::Mixed(g) => Some(self.positions(g.members.iter().chain(&g.extra).copied())),
+    /// Batch positions of elements: `of_sample` gives those within a sample.
+    fn positions(&self, of_sample: impl Iterator<Item = u32> + Clone) -> Positions {
+        match &self.elements {
+            Elements::Run(range) => Positions::Run(range.clone()),
+            Elements::Block { samples, len, .. } => {
+                let at = |n: usize, i: u32| (n * len) as u32 + i;
+                let all = samples.clone().flat_map(|n| of_sample.clone().map(move |i| at(n, i)));
+                Positions::At(all.collect())
+            }
         }
+    }
+
+    fn groups(&self) -> Option<&'a Groups> {
+        match &self.elements {
+            Elements::Run(_) => None,
+            Elements::Block { groups, .. } => Some(groups),
+        }
+    }
+
+    /// Batch positions of the opened elements.
+    pub(crate) fn opened_positions(&self) -> Positions {
+        self.positions(self.groups().into_iter().flat_map(Groups::opened))
     }
 
     /// Batch positions of the members.
-    pub(crate) fn member_positions(&self) -> Option<Vec<u32>> {
-        match &self.gate.members {
-            Members::Each => None,
-            Members::Mixed(g) => Some(self.positions(g.members.iter().copied())),
-        }
+    pub(crate) fn member_positions(&self) -> Positions {
+        self.positions(self.groups().into_iter().flat_map(|g| g.members.iter().copied()))
     }
 
     /// Batch positions of the elements that pass.
-    pub(crate) fn identity_positions(&self) -> Vec<u32> {
-        match &self.gate.members {
-            Members::Each => Vec::new(),
-            Members::Mixed(g) => self.positions(g.identity.iter().copied()),
+    pub(crate) fn identity_positions(&self) -> Positions {
+        match self.groups() {
+            Some(g) => self.positions(g.identity.iter().copied()),
+            None => Positions::At(Vec::new()),
         }
     }
 
-    /// For each member (batch-major) its index among the opened elements and its decision; `None`
-    /// if both are the member's own index.
+    /// For each member (sample by sample) its index among the opened elements and its decision;
+    /// `None` if both are the member's own index.
     pub(crate) fn member_indices(&self) -> Option<(Vec<u32>, Vec<u32>)> {
-        let Members::Mixed(g) = &self.gate.members else { return None };
+        let Elements::Block { groups: g, samples, .. } = &self.elements else { return None };
         let (opened, decisions) = (g.opened_len() as u32, g.decisions() as u32);
-        let batch = 0..self.batch as u32;
+        let batch = 0..samples.len() as u32;
         let members = g.members.len() as u32;
         let at = batch.clone().flat_map(|n| (0..members).map(move |k| n * opened + k)).collect();
         let group =
@@ -235,7 +338,25 @@ impl<'a> GateLayout<'a> {
         Some((at, group))
     }
 
-    pub(crate) fn check(&self, layer: &str) -> Result<(), MpcError> {
+    /// Deciding forms of opened values or of masks, modulo 2^w: one number per decision.
+    pub(crate) fn forms<W: Word>(&self, opened: &[W]) -> Vec<u64> {
+        let mask = crate::job::ring(self.width()).mask();
+        let Some(g) = self.groups() else {
+            return opened.iter().map(|v| v.to_u64() & mask).collect();
+        };
+        let sum = |sample: &[W], group: usize| {
+            let terms = &g.terms[g.starts[group] as usize..g.starts[group + 1] as usize];
+            terms.iter().fold(0u64, |sum, &(at, k)| {
+                sum.wrapping_add(sample[at as usize].to_u64().wrapping_mul(k as u64))
+            })
+        };
+        opened
+            .chunks_exact(g.opened_len().max(1))
+            .flat_map(|sample| (0..g.decisions()).map(move |group| sum(sample, group) & mask))
+            .collect()
+    }
+
+    fn check(&self, layer: &str) -> Result<(), MpcError> {
         let width = self.compared();
         let checked = match (self.decisions, self.comparison) {
             (0, _) => Ok(()),

@@ -5,8 +5,10 @@
 //! which collude. The protocol, gate by gate, is in `docs/protocol.md`.
 //!
 //! Each party walks the same [`hushwire_fixed::Program`]. Offline, [`helper::deal`],
-//! [`client::prepare`] and [`server::prepare`] run together and leave a [`ClientBundle`] and a
-//! [`ServerBundle`]; online, [`client::infer`] and [`server::infer`] use them up.
+//! [`client::prepare`] and [`server::prepare`] run together and write what a [`ClientBundle`] and a
+//! [`ServerBundle`] read, in memory ([`Records`]) or elsewhere; online, [`client::infer`] and
+//! [`server::infer`] use them up. Gates are worked on in parts, so that sending overlaps computing
+//! and no message is larger than a part.
 
 mod bundle;
 pub mod client;
@@ -23,7 +25,7 @@ pub mod server;
 #[cfg(feature = "test-support")]
 pub mod world;
 
-pub use bundle::{ClientBundle, ServerBundle};
+pub use bundle::{ClientBundle, Records, ServerBundle, Sink, Source};
 pub use error::MpcError;
 pub use job::{Comparison, Job, op_of_step};
 pub use keys::{Key, MaskedWeights, WeightMasks};

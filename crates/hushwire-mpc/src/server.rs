@@ -1,55 +1,47 @@
 //! The server, P1: owns the weights, does the linear layers.
 
 use crate::MpcError;
-use crate::bundle::ServerBundle;
-use crate::gate::server::{self as gate, Received};
+use crate::bundle::{ServerBundle, Sink, begin, put};
+use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::Key;
 use crate::layout::GateLayout;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{Weights, add_bias, add_param, apply_linear, local, truncate_part};
-use hushwire_net::{Link, Phase};
+use hushwire_net::{Link, Phase, Role};
 use hushwire_ring::{PackError, Word, pack, packed_len, unpack};
 
-/// Receives the preprocessing of one inference. `k12` is the bundle's key with the helper.
+/// Receives the preprocessing of one inference and writes it to `sink`: what a [`ServerBundle`]
+/// reads. `k12` is the bundle's key with the helper.
 ///
 /// # Errors
-/// A connection that fails, or a window that the comparison does not support.
+/// A connection that fails, a window that the comparison does not support, or a sink that takes no
+/// more.
 pub fn prepare(
     job: &Job,
     k12: &Key,
     helper: &Link,
     client: &Link,
-) -> Result<ServerBundle, MpcError> {
+    sink: &mut dyn Sink,
+) -> Result<(), MpcError> {
     let program = &job.program;
-    let mut bundle = ServerBundle::new(job, k12.clone());
+    begin(Role::Server, job, k12, sink)?;
     for (i, op) in program.ops.iter().enumerate() {
         match op {
             Op::Linear(_) => {
-                let len = packed_len(job.len(i), program.ring);
-                let c = helper.recv(Phase::Offline, step(i, Kind::First), len)?;
-                bundle.add(i, [c, Vec::new(), Vec::new()]);
+                for count in job.pieces(job.len(i)) {
+                    let len = packed_len(count, program.ring);
+                    put(sink, &helper.recv(Phase::Offline, step(i, Kind::First), len)?)?;
+                }
             }
             Op::Gate(g) => {
-                let layout = GateLayout::new(job, i, g);
-                layout.check(&program.values[i].name)?;
-                if layout.is_silent() {
-                    continue;
-                }
-                let material =
-                    helper.recv(Phase::Offline, step(i, Kind::First), layout.dealt_len())?;
-                let keys = match layout.keys_len() {
-                    0 => Vec::new(),
-                    len => helper.recv(Phase::Offline, step(i, Kind::Third), len)?,
-                };
-                let masked =
-                    client.recv(Phase::Offline, step(i, Kind::Second), layout.masked_len())?;
-                bundle.add(i, [material, keys, masked]);
+                let parts = GateLayout::checked_parts(job, i, g)?;
+                schedule::receive(&parts, [helper, client], sink)?;
             }
             Op::Input | Op::AddParam { .. } | Op::Local(_) | Op::Open { .. } => {}
         }
     }
-    Ok(bundle)
+    Ok(())
 }
 
 /// Runs one inference online. The bundle is used up.
@@ -64,8 +56,7 @@ pub fn infer<W: Word>(
     client: &Link,
 ) -> Result<(), MpcError> {
     let program = &job.program;
-    bundle.check(job)?;
-    let p1 = bundle.key().prf();
+    let p1 = bundle.begin(job)?.prf();
     let mut parts: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];
     for (i, op) in program.ops.iter().enumerate() {
         let value = &program.values[i];
@@ -85,10 +76,13 @@ pub fn infer<W: Word>(
                 if let Some(bias) = weights.bias(i) {
                     add_bias(linear, bias, &mut y);
                 }
-                let [material, ..] = bundle.take(i)?;
-                let mut c = vec![W::ZERO; y.len()];
-                unpack(&material, program.ring, &mut c).map_err(message("the helper's share"))?;
-                y.iter_mut().zip(&c).for_each(|(y, c)| *y = y.wrapping_sub(*c));
+                for y in y.chunks_mut(job.part()) {
+                    let record = bundle.take(packed_len(y.len(), program.ring))?;
+                    let mut c = vec![W::ZERO; y.len()];
+                    unpack(&record, program.ring, &mut c)
+                        .map_err(message("the helper's share"))?;
+                    y.iter_mut().zip(&c).for_each(|(y, c)| *y = y.wrapping_sub(*c));
+                }
                 parts[i] = y;
             }
             Op::AddParam { source, repeat, .. } => {
@@ -100,12 +94,11 @@ pub fn infer<W: Word>(
                 parts[i] = local::apply(op, job.batch, value.len, true, |v| &parts[v], lens);
             }
             Op::Gate(g) => {
-                let layout = GateLayout::new(job, i, g);
-                let [material, keys, masked] =
-                    if layout.is_silent() { Default::default() } else { bundle.take(i)? };
-                let received = Received { masked: &masked, material: &material, keys: &keys };
-                let name = &value.name;
-                parts[i] = gate::run(&layout, i, name, &p1, &received, &parts[g.source], client)?;
+                let layouts = GateLayout::checked_parts(job, i, g)?;
+                let mut out = vec![W::ZERO; job.len(i)];
+                let (source, name) = (&parts[g.source], &value.name);
+                schedule::serve(&layouts, name, &p1, &mut bundle, source, &mut out, client)?;
+                parts[i] = out;
             }
             Op::Open { source, truncate, width } => {
                 let whole = job.ring();

@@ -1,10 +1,10 @@
 //! Three parties in memory: the test bench of the protocol.
 
 use crate::gate::client as gate;
-use crate::keys::{Purpose, words};
+use crate::keys::Purpose;
 use crate::{
-    ClientBundle, Job, Key, MaskedWeights, MpcError, ServerBundle, WeightMasks, client, helper,
-    server,
+    ClientBundle, Job, Key, MaskedWeights, MpcError, Records, ServerBundle, WeightMasks, client,
+    helper, server,
 };
 use hushwire_fixed::{Masks, Weights};
 use hushwire_net::{Interceptor, Link, LinkOptions, Role, memory_pair, memory_pair_with};
@@ -74,6 +74,20 @@ pub fn offline<W: Word>(
     keys: &Keys,
     links: &Links,
 ) -> Result<(ClientBundle, ServerBundle), MpcError> {
+    let (mine, theirs) = offline_records(job, weights, keys, links)?;
+    Ok((ClientBundle::new(mine), ServerBundle::new(theirs)))
+}
+
+/// Runs the offline phase and gives the records of the bundles of client and server.
+///
+/// # Errors
+/// The first party's error.
+pub fn offline_records<W: Word>(
+    job: &Job,
+    weights: &Weights<W>,
+    keys: &Keys,
+    links: &Links,
+) -> Result<(Records, Records), MpcError> {
     let masks = WeightMasks::<W>::new(job, &keys.model);
     let masked = MaskedWeights::mask(job, weights, &masks);
     std::thread::scope(|scope| {
@@ -81,13 +95,17 @@ pub fn offline<W: Word>(
         let dealing =
             scope.spawn(|| helper::deal(job, &masked, &keys.k02, &keys.k12, to_client, to_server));
         let serving = scope.spawn(|| {
-            server::prepare(job, &keys.k12, &links.server_helper.0, &links.client_server.1)
+            let mut records = Records::default();
+            let (helper, client) = (&links.server_helper.0, &links.client_server.1);
+            server::prepare(job, &keys.k12, helper, client, &mut records).map(|()| records)
         });
         let (helper, server) = (&links.client_helper.0, &links.client_server.0);
-        let prepared = client::prepare(job, &masks, &keys.k02, helper, server);
+        let mut records = Records::default();
+        let prepared = client::prepare(job, &masks, &keys.k02, helper, server, &mut records);
         joined(dealing.join())?;
-        let bundle = joined(serving.join())?;
-        Ok((prepared?, bundle))
+        let theirs = joined(serving.join())?;
+        prepared?;
+        Ok((records, theirs))
     })
 }
 
@@ -133,13 +151,16 @@ impl<W: Word> Replay<W> {
         let mut parts = vec![Vec::new(); job.program.ops.len()];
         let mut openings = vec![Vec::new(); job.program.ops.len()];
         let p1 = keys.k12.prf();
-        client::walk(job, &masks, &keys.k02.prf(), &mut |i, reading, part| {
+        client::walk(job, &masks, &keys.k02.prf(), &mut |i, reading, part, out| {
             parts[i] = part.to_vec();
-            let client::Reading::Gate(layout, p0) = reading else { return Ok(Vec::new()) };
-            let m0: Vec<W> = words(p0, i, Purpose::Opening, layout.opened);
-            let m1: Vec<W> = words(&p1, i, Purpose::Opening, layout.opened);
-            openings[i] = m0.iter().zip(&m1).map(|(a, b)| a.wrapping_add(*b)).collect();
-            Ok(gate::prepare(layout, i, p0, part).part)
+            let client::Reading::Gate(layouts, p0) = reading else { return Ok(()) };
+            for layout in layouts {
+                let m0: Vec<W> = layout.words(p0, Purpose::Opening, layout.opened);
+                let m1: Vec<W> = layout.words(&p1, Purpose::Opening, layout.opened);
+                openings[i].extend(m0.iter().zip(&m1).map(|(a, b)| a.wrapping_add(*b)));
+                gate::prepare(layout, p0, part).wire.place(layout, out);
+            }
+            Ok(())
         })?;
         Ok(Replay { parts, openings })
     }

@@ -23,4 +23,5 @@ pub use linear::{gemm, gemm_mod};
 pub use pack::{PackError, pack, pack_into, packed_len, unpack};
 pub use ring::Ring;
 pub use shape::ConvShape;
+pub use simd::{Vectorised, vectorise};
 pub use word::Word;

@@ -66,9 +66,16 @@ impl Level {
 /// A loop that the compiler vectorises for whichever instruction set runs it.
 ///
 /// `run` and all that it calls must be `#[inline(always)]`, to be compiled for the set.
-pub(crate) trait Vectorised {
+pub trait Vectorised {
+    /// What the loop makes.
     type Output;
+    /// The loop.
     fn run(self) -> Self::Output;
+}
+
+/// Runs a loop compiled for the best instruction set that this machine has.
+pub fn vectorise<V: Vectorised>(kernel: V) -> V::Output {
+    dispatch(Level::detected(), kernel)
 }
 
 /// Runs a loop compiled for `level`.

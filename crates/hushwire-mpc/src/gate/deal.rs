@@ -1,42 +1,39 @@
 //! The helper's part of a gate: correlated randomness for both sides, and the next wire's mask.
 
-use super::{forms, place, split_window};
+use super::{Passing, Wire, decision_purposes, gather, knot_purpose, lanes, split_window};
 use crate::job::{Comparison, ring};
-use crate::keys::{Purpose, stream, words};
+use crate::keys::Purpose;
 use crate::layout::GateLayout;
 use hushwire_fss::{Prf, dcf, digits};
-use hushwire_ring::{Bits, Word, pack};
+use hushwire_ring::{Bits, Vectorised, Word, pack, vectorise};
 
-/// What the helper makes for one gate.
+/// What the helper makes for a part of a gate.
 pub(crate) struct Dealt<W> {
     /// For the server.
     pub material: Vec<u8>,
     /// For client and server alike; empty with digit tables.
     pub keys: Vec<u8>,
     /// The mask of the gate's output wire.
-    pub mask: Vec<W>,
+    pub mask: Wire<W>,
 }
 
-/// Deals gate `op`. `p0` and `p1` are the bundle's functions shared with client and server.
-pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, op: usize, p0: &Prf, p1: &Prf) -> Dealt<W> {
+/// Deals a part. `p0` and `p1` are the bundle's functions shared with client and server.
+pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Dealt<W> {
     let (w, l, high) = (layout.width(), layout.ring, layout.high());
     let opened = ring(w);
-    let draw0 = |purpose, count| words::<W>(p0, op, purpose, count);
-    let m0: Vec<W> = draw0(Purpose::Opening, layout.opened);
-    let m1: Vec<W> = words(p1, op, Purpose::Opening, layout.opened);
-    let masks: Vec<W> = m0
-        .iter()
-        .zip(&m1)
-        .map(|(a, b)| opened.reduce(opened.reduce(*a).wrapping_add(opened.reduce(*b))))
-        .collect();
+    let mut m0: Vec<W> = layout.words(p0, Purpose::Opening, layout.opened);
+    let mut m1: Vec<W> = layout.words(p1, Purpose::Opening, layout.opened);
+    m0.iter_mut().chain(&mut m1).for_each(|m| *m = opened.reduce(*m));
+    let masks: Vec<W> =
+        m0.iter().zip(&m1).map(|(a, b)| opened.reduce(a.wrapping_add(*b))).collect();
 
     let mut material = Vec::with_capacity(layout.dealt_len());
     let mut keys = Vec::with_capacity(layout.keys_len());
-    let n = forms(layout, &masks);
+    let n = layout.forms(&masks);
     let (sign, below) = split_window(layout, &n);
     for (knot, _) in layout.knots().enumerate() {
         let purpose = knot_purpose(knot);
-        let (mut s0, mut s1) = (stream(p0, op, purpose), stream(p1, op, purpose));
+        let (mut s0, mut s1) = (layout.stream(p0, purpose), layout.stream(p1, purpose));
         if layout.decisions == 0 {
             continue;
         }
@@ -54,125 +51,87 @@ pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, op: usize, p0: &Prf, p1: &P
             }
         }
     }
-    sign.xor(&stream(p0, op, Purpose::MaskSign).bits(layout.decisions)).to_bytes(&mut material);
+    sign.xor(&layout.stream(p0, Purpose::MaskSign).bits(layout.decisions)).to_bytes(&mut material);
+
+    // What a section holds less P0's share of it.
+    let mut section = |purpose, bits, mut values: Vec<W>| {
+        if bits > 0 {
+            let s0: Vec<W> = layout.words(p0, purpose, values.len());
+            values.iter_mut().zip(&s0).for_each(|(v, s)| *v = v.wrapping_sub(*s));
+            pack(&values, bits, &mut material);
+        }
+    };
 
     // Shares of each mask c of a decision.
-    let mut first_bits = None;
+    let mut selecting = None;
     for (knot, _) in layout.knots().enumerate() {
         let (bit, share) = decision_purposes(knot);
-        let c = decision_mask(op, bit, layout.decisions, p0, p1);
-        let s0: Vec<W> = draw0(share, layout.decisions);
-        let own: Vec<W> =
-            s0.iter().enumerate().map(|(i, s)| bit_word::<W>(&c, i).wrapping_sub(*s)).collect();
-        pack(&own, l, &mut material);
-        first_bits.get_or_insert(c);
+        let c = lanes::<W>(&decision_mask(layout, bit, p0, p1));
+        section(share, l, c.iter().map(|c| c.and(W::ONE)).collect());
+        selecting.get_or_insert(c);
     }
-    let c = first_bits.unwrap_or_default();
+    let selecting = selecting.unwrap_or_default();
 
     // Per member: c m in the ring; the wrap of m0 + m1, t and c t above the opened bits.
     let indices = layout.member_indices();
-    let count = layout.members;
-    let at = |k: usize| indices.as_ref().map_or(k, |(at, _)| at[k] as usize);
-    let group = |k: usize| indices.as_ref().map_or(k, |(_, g)| g[k] as usize);
-    let mut section = |purpose, bits, value: &dyn Fn(usize) -> W| {
-        let s0: Vec<W> = draw0(purpose, count);
-        let own: Vec<W> = s0.iter().enumerate().map(|(k, s)| value(k).wrapping_sub(*s)).collect();
-        if bits > 0 {
-            pack(&own, bits, &mut material);
-        }
-    };
-    let select = |k: usize| bit_word::<W>(&c, group(k));
-    let top = |m: W| m.shr(w - 1);
-    section(Purpose::DecisionMask, l, &|k| masks[at(k)].wrapping_mul(select(k)));
-    section(Purpose::Wrap, high, &|k| {
-        let (a, b) = (opened.reduce(m0[at(k)]), opened.reduce(m1[at(k)]));
-        W::from_u64(u64::from(opened.reduce(a.wrapping_add(b)) < a))
+    let (at, group) = indices.as_ref().map_or((None, None), |(a, g)| (Some(&a[..]), Some(&g[..])));
+    let products = vectorise(Products {
+        width: w,
+        m0: &gather(&m0, at),
+        masks: &gather(&masks, at),
+        selecting: &gather(&selecting, group),
     });
-    section(Purpose::Carry, high, &|k| top(masks[at(k)]));
-    section(Purpose::DecisionCarry, high, &|k| top(masks[at(k)]).wrapping_mul(select(k)));
+    section(Purpose::DecisionMask, l, products.decision_mask);
+    section(Purpose::Wrap, high, products.wrap);
+    section(Purpose::Carry, high, products.carry);
+    section(Purpose::DecisionCarry, high, products.decision_carry);
 
     // Elements that pass: t c, for the carry; and the next wire's mask, which continues m.
-    let passing = Passing::<W>::new(layout, op, p0);
+    let passing = Passing::<W>::new(layout, p0);
     if high > 0 {
-        let c = stream(p1, op, Purpose::IdentityBit).bits(layout.identity);
-        let s0: Vec<W> = draw0(Purpose::IdentityCarry, layout.identity);
-        let own: Vec<W> = passing
-            .masks
-            .iter()
-            .zip(&s0)
-            .enumerate()
-            .map(|(k, (m, s))| top(*m).wrapping_mul(bit_word(&c, k)).wrapping_sub(*s))
-            .collect();
-        pack(&own, high, &mut material);
+        let c = lanes::<W>(&layout.stream(p1, Purpose::IdentityBit).bits(layout.identity));
+        let carry = |(m, c): (&W, &W)| m.shr(w - 1).and(*c);
+        section(Purpose::IdentityCarry, high, passing.masks.iter().zip(&c).map(carry).collect());
     }
-    Dealt { material, keys, mask: wire_mask(layout, op, p0, &passing) }
+    Dealt { material, keys, mask: Wire::mask(layout, p0, &passing) }
 }
 
-/// Masks of the elements that pass, known to client and helper.
-pub(crate) struct Passing<W> {
-    /// m, reduced to w bits.
-    pub masks: Vec<W>,
-    /// The high part of the next wire's mask.
-    pub high: Vec<W>,
+/// What is dealt of the members, from their masks and the lanes of their decisions' masks.
+struct Products<'a, W> {
+    width: u32,
+    m0: &'a [W],
+    masks: &'a [W],
+    selecting: &'a [W],
 }
 
-impl<W: Word> Passing<W> {
-    pub(crate) fn new(layout: &GateLayout<'_>, op: usize, p0: &Prf) -> Self {
-        let opened = ring(layout.width());
-        let reduce = |m: W| opened.reduce(m);
-        let masks = words(p0, op, Purpose::IdentityMask, layout.identity);
-        Passing {
-            masks: masks.into_iter().map(reduce).collect(),
-            high: words(p0, op, Purpose::IdentityWire, layout.identity),
+struct Multiplied<W> {
+    decision_mask: Vec<W>,
+    wrap: Vec<W>,
+    carry: Vec<W>,
+    decision_carry: Vec<W>,
+}
+
+impl<W: Word> Vectorised for Products<'_, W> {
+    type Output = Multiplied<W>;
+
+    #[inline(always)]
+    fn run(self) -> Multiplied<W> {
+        let Products { width, m0, masks, selecting } = self;
+        let top = |m: &W| m.shr(width - 1);
+        // The sum of m0 and m1 is less than m0 just where it wrapped.
+        let wrap = |(m, m0): (&W, &W)| W::from_u64(u64::from(m < m0));
+        Multiplied {
+            decision_mask: masks.iter().zip(selecting).map(|(m, c)| m.and(*c)).collect(),
+            wrap: masks.iter().zip(m0).map(wrap).collect(),
+            carry: masks.iter().map(top).collect(),
+            decision_carry: masks.iter().zip(selecting).map(|(m, c)| top(m).and(*c)).collect(),
         }
-    }
-}
-
-/// r', the mask of the gate's output wire: fresh for members, continuing m for elements that pass,
-/// zero for zeros.
-pub(crate) fn wire_mask<W: Word>(
-    layout: &GateLayout<'_>,
-    op: usize,
-    p0: &Prf,
-    passing: &Passing<W>,
-) -> Vec<W> {
-    let members: Vec<W> = words(p0, op, Purpose::Wire, layout.members);
-    let mut mask = match layout.member_positions() {
-        None => return members,
-        Some(positions) => {
-            let mut mask = vec![W::ZERO; layout.len * layout.batch];
-            place(members, Some(&positions), &mut mask);
-            mask
-        }
-    };
-    let w = layout.width();
-    let values = passing.masks.iter().zip(&passing.high).map(|(m, h)| m.wrapping_add(h.shl(w)));
-    place(values.collect(), Some(&layout.identity_positions()), &mut mask);
-    mask
-}
-
-/// Where a knot's comparison material comes from.
-pub(crate) fn knot_purpose(knot: usize) -> Purpose {
-    if knot == 0 { Purpose::FirstKnot } else { Purpose::SecondKnot }
-}
-
-/// Where the mask of a knot's decision and its share come from.
-pub(crate) fn decision_purposes(knot: usize) -> (Purpose, Purpose) {
-    if knot == 0 {
-        (Purpose::DecisionBit, Purpose::DecisionShare)
-    } else {
-        (Purpose::SecondBit, Purpose::SecondShare)
     }
 }
 
 /// c = c0 ^ c1.
-fn decision_mask(op: usize, purpose: Purpose, count: usize, p0: &Prf, p1: &Prf) -> Bits {
-    let mut c = stream(p0, op, purpose).bits(count);
-    c.xor_assign(&stream(p1, op, purpose).bits(count));
+fn decision_mask(layout: &GateLayout<'_>, purpose: Purpose, p0: &Prf, p1: &Prf) -> Bits {
+    let mut c = layout.stream(p0, purpose).bits(layout.decisions);
+    c.xor_assign(&layout.stream(p1, purpose).bits(layout.decisions));
     c
-}
-
-/// Bit `i` as a ring element.
-pub(crate) fn bit_word<W: Word>(bits: &Bits, i: usize) -> W {
-    W::from_u64(bits.words()[i / 64] >> (i % 64) & 1)
 }

@@ -19,6 +19,7 @@ enum Comparing {
 }
 
 /// The decisions of a gate under way at one party.
+#[derive(Default)]
 pub(super) struct Deciding {
     /// msb(V) of each knot: public.
     signs: Vec<Bits>,

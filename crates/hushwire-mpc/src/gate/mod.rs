@@ -26,12 +26,15 @@
 pub(crate) mod client;
 pub(crate) mod deal;
 mod decide;
+pub(crate) mod schedule;
 mod select;
 pub(crate) mod server;
 
+use crate::keys::Purpose;
 use crate::layout::GateLayout;
-use hushwire_fixed::program::Members;
+use hushwire_fss::Prf;
 use hushwire_ring::{Bits, Word};
+use std::borrow::Cow;
 
 /// Sections of a message, taken in order. Lengths come from the layout the whole message was
 /// received by.
@@ -45,49 +48,100 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Deciding forms of opened values or of masks, modulo 2^w: one number per decision.
-pub(crate) fn forms<W: Word>(layout: &GateLayout<'_>, opened: &[W]) -> Vec<u64> {
-    let mask = crate::job::ring(layout.width()).mask();
-    match &layout.gate.members {
-        Members::Each => opened.iter().map(|v| v.to_u64() & mask).collect(),
-        Members::Mixed(g) if layout.opened > 0 => {
-            let per_sample = layout.opened / layout.batch;
-            let sum = |sample: &[W], group: usize| {
-                let terms = &g.terms[g.starts[group] as usize..g.starts[group + 1] as usize];
-                terms.iter().fold(0u64, |sum, &(at, k)| {
-                    sum.wrapping_add(sample[at as usize].to_u64().wrapping_mul(k as u64))
-                })
-            };
-            opened
-                .chunks_exact(per_sample)
-                .flat_map(|sample| (0..g.decisions()).map(move |group| sum(sample, group) & mask))
-                .collect()
+/// The values at `at`, or all of them.
+fn gather<'v, W: Word>(values: &'v [W], at: Option<&[u32]>) -> Cow<'v, [W]> {
+    match at {
+        None => Cow::Borrowed(values),
+        Some(at) => at.iter().map(|&i| values[i as usize]).collect::<Vec<W>>().into(),
+    }
+}
+
+/// A word for every bit: all ones where it is set.
+fn lanes<W: Word>(bits: &Bits) -> Vec<W> {
+    let mut lanes = vec![W::ZERO; bits.len()];
+    for (lanes, word) in lanes.chunks_mut(64).zip(bits.words()) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = W::from_u64(word >> i & 1).wrapping_neg();
         }
-        Members::Mixed(_) => Vec::new(),
     }
-}
-
-/// The elements at `positions`, or all of them.
-pub(crate) fn pick<W: Word>(values: &[W], positions: Option<&[u32]>) -> Vec<W> {
-    match positions {
-        None => values.to_vec(),
-        Some(at) => at.iter().map(|&i| values[i as usize]).collect(),
-    }
-}
-
-/// Puts `values` at `positions` of `out`, or over all of it.
-pub(crate) fn place<W: Word>(values: Vec<W>, positions: Option<&[u32]>, out: &mut Vec<W>) {
-    match positions {
-        None => *out = values,
-        Some(at) => at.iter().zip(values).for_each(|(&i, v)| out[i as usize] = v),
-    }
+    lanes
 }
 
 /// Bit `width - 1 ` of each form's compared bits, which is its sign, and the bits below it.
-pub(crate) fn split_window(layout: &GateLayout<'_>, forms: &[u64]) -> (Bits, Vec<u64>) {
+fn split_window(layout: &GateLayout<'_>, forms: &[u64]) -> (Bits, Vec<u64>) {
     let window = layout.window();
     let compared = layout.compared();
     let below = (1u64 << compared) - 1;
-    let sign = Bits::from_fn(forms.len(), |i| forms[i] >> (window.low + compared) & 1 == 1);
-    (sign, forms.iter().map(|v| v >> window.low & below).collect())
+    let at = window.low + compared;
+    let signs = forms.chunks(64).map(|forms| {
+        let bits = forms.iter().enumerate();
+        bits.fold(0, |word, (i, form)| word | (form >> at & 1) << i)
+    });
+    let signs = Bits::from_words(forms.len(), signs.collect());
+    (signs, forms.iter().map(|v| v >> window.low & below).collect())
+}
+
+/// Masks of a part's outputs, or values to put in their places.
+pub(crate) struct Wire<W> {
+    /// Of the members.
+    pub members: Vec<W>,
+    /// Of the elements that pass.
+    pub passing: Vec<W>,
+}
+
+impl<W: Word> Wire<W> {
+    /// r', the mask of the output wire: fresh for members, continuing m for elements that pass.
+    /// Zeros have none.
+    fn mask(layout: &GateLayout<'_>, p0: &Prf, passing: &Passing<W>) -> Self {
+        let w = layout.width();
+        let values = passing.masks.iter().zip(&passing.high).map(|(m, h)| m.wrapping_add(h.shl(w)));
+        Wire {
+            members: layout.words(p0, Purpose::Wire, layout.members),
+            passing: values.collect(),
+        }
+    }
+
+    fn negated(mut self) -> Self {
+        let negate = |v: &mut W| *v = v.wrapping_neg();
+        self.members.iter_mut().for_each(negate);
+        self.passing.iter_mut().for_each(negate);
+        self
+    }
+
+    /// Puts the values in their places.
+    pub(crate) fn place(&self, layout: &GateLayout<'_>, out: &mut [W]) {
+        layout.member_positions().place(&self.members, out);
+        layout.identity_positions().place(&self.passing, out);
+    }
+}
+
+/// Masks of the elements that pass, known to client and helper.
+struct Passing<W> {
+    /// m, reduced to w bits.
+    masks: Vec<W>,
+    /// The high part of the next wire's mask.
+    high: Vec<W>,
+}
+
+impl<W: Word> Passing<W> {
+    fn new(layout: &GateLayout<'_>, p0: &Prf) -> Self {
+        let opened = crate::job::ring(layout.width());
+        let mut masks: Vec<W> = layout.words(p0, Purpose::IdentityMask, layout.identity);
+        masks.iter_mut().for_each(|m| *m = opened.reduce(*m));
+        Passing { masks, high: layout.words(p0, Purpose::IdentityWire, layout.identity) }
+    }
+}
+
+/// Where a knot's comparison material comes from.
+fn knot_purpose(knot: usize) -> Purpose {
+    if knot == 0 { Purpose::FirstKnot } else { Purpose::SecondKnot }
+}
+
+/// Where the mask of a knot's decision and its share come from.
+fn decision_purposes(knot: usize) -> (Purpose, Purpose) {
+    if knot == 0 {
+        (Purpose::DecisionBit, Purpose::DecisionShare)
+    } else {
+        (Purpose::SecondBit, Purpose::SecondShare)
+    }
 }

@@ -1,10 +1,10 @@
 //! The selecting product z = d u on one party's shares.
 
-use super::deal::bit_word;
+use super::{gather, lanes};
 use crate::job::ring;
 use crate::layout::GateLayout;
 use hushwire_fixed::program::Function;
-use hushwire_ring::{Bits, Word};
+use hushwire_ring::{Bits, Vectorised, Word, vectorise};
 
 /// One party's shares of what the helper dealt for the members and decisions of a gate.
 pub(super) struct Shares<W> {
@@ -31,46 +31,74 @@ pub(super) fn select<W: Word>(
     shares: &Shares<W>,
     server: bool,
 ) -> Vec<W> {
-    let w = layout.width();
-    let width = ring(w);
-    let offset = W::ONE.shl(w - 2);
-    let (e, upper) = (&decisions[0], decisions.get(1));
-    let high = match layout.gate.function {
-        Function::Relu => W::ZERO,
-        Function::Clip { high } => W::from_i64(high),
-    };
-    let indices = layout.member_indices();
     let public = if server { W::ONE.wrapping_neg() } else { W::ZERO };
-    (0..layout.members)
-        .map(|k| {
-            let (at, group) =
-                indices.as_ref().map_or((k, k), |(at, g)| (at[k] as usize, g[k] as usize));
-            let shifted = width.reduce(opened[at].wrapping_add(offset));
+    let indices = layout.member_indices();
+    let (at, group) = indices.as_ref().map_or((None, None), |(a, g)| (Some(&a[..]), Some(&g[..])));
+    let flips: Vec<Vec<W>> = decisions.iter().map(lanes).collect();
+    let mut z = vectorise(Select {
+        width: layout.width(),
+        public,
+        opened: &gather(opened, at),
+        flips: &gather(&flips[0], group),
+        decision: &gather(&shares.decision[0], group),
+        mask: &gather(&shares.mask, at),
+        shares,
+    });
+    if let (Function::Clip { high }, [_, upper]) = (layout.gate.function, flips.as_slice()) {
+        // high (e' + (1 - 2e') c') with the upper knot's decision.
+        let high = W::from_i64(high);
+        let (flips, shares) = (gather(upper, group), gather(&shares.decision[1], group));
+        for ((z, flip), share) in z.iter_mut().zip(&*flips).zip(&*shares) {
+            let share = share.xor(*flip).wrapping_sub(*flip).wrapping_sub(flip.and(public));
+            *z = z.wrapping_add(high.wrapping_mul(share));
+        }
+    }
+    z
+}
+
+/// Everything by member.
+struct Select<'a, W> {
+    width: u32,
+    /// All ones if public summands are this party's to add.
+    public: W,
+    opened: &'a [W],
+    /// e, in lanes.
+    flips: &'a [W],
+    decision: &'a [W],
+    mask: &'a [W],
+    shares: &'a Shares<W>,
+}
+
+impl<W: Word> Vectorised for Select<'_, W> {
+    type Output = Vec<W>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<W> {
+        let Select { width: w, public, opened, flips, decision, mask, shares } = self;
+        let ring = ring(w);
+        let offset = W::ONE.shl(w - 2);
+        let len = opened.len();
+        let (decision_mask, wrap) = (&shares.decision_mask[..len], &shares.wrap[..len]);
+        let (carry, decision_carry) = (&shares.carry[..len], &shares.decision_carry[..len]);
+        let (flips, decision, mask) = (&flips[..len], &decision[..len], &mask[..len]);
+        let mut out = vec![W::ZERO; len];
+        for (k, out) in out.iter_mut().enumerate() {
+            let shifted = ring.reduce(opened[k].wrapping_add(offset));
             let a = shifted.wrapping_sub(offset);
             // All ones where g = 1.
             let g = shifted.shr(w - 1).wrapping_sub(W::ONE);
             let q = a
-                .wrapping_mul(shares.decision[0][group])
-                .wrapping_sub(shares.decision_mask[k])
-                .wrapping_add(g.and(shares.decision_carry[k].shl(w)));
+                .wrapping_mul(decision[k])
+                .wrapping_sub(decision_mask[k])
+                .wrapping_add(g.and(decision_carry[k].shl(w)));
             let base = a
                 .and(public)
-                .wrapping_sub(shares.mask[at])
-                .wrapping_add(shares.wrap[k].shl(w))
-                .wrapping_add(g.and(shares.carry[k].shl(w)));
-            let flip = bit_word::<W>(e, group).wrapping_neg();
-            let z = q.xor(flip).wrapping_sub(flip).wrapping_add(base.and(flip));
-            match upper {
-                None => z,
-                Some(upper) => {
-                    // high (e' + (1 - 2e') c') with the upper knot's decision.
-                    let flip = bit_word::<W>(upper, group).wrapping_neg();
-                    let c = shares.decision[1][group];
-                    let share = c.xor(flip).wrapping_sub(flip);
-                    let share = share.wrapping_sub(flip.and(public));
-                    z.wrapping_add(high.wrapping_mul(share))
-                }
-            }
-        })
-        .collect()
+                .wrapping_sub(mask[k])
+                .wrapping_add(wrap[k].shl(w))
+                .wrapping_add(g.and(carry[k].shl(w)));
+            let flip = flips[k];
+            *out = q.xor(flip).wrapping_sub(flip).wrapping_add(base.and(flip));
+        }
+        out
+    }
 }

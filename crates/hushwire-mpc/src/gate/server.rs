@@ -1,16 +1,14 @@
 //! The server's part of a gate.
 
-use super::deal::{bit_word, decision_purposes, knot_purpose};
 use super::decide::{Deciding, Material, masked, opened};
 use super::select::{Shares, select};
-use super::{Sections, forms, pick, place};
+use super::{Sections, Wire, decision_purposes, knot_purpose, lanes};
 use crate::MpcError;
-use crate::job::{Comparison, Kind, ring, step};
-use crate::keys::{Purpose, stream, words};
+use crate::job::{Comparison, ring};
+use crate::keys::Purpose;
 use crate::layout::GateLayout;
 use hushwire_fixed::truncate_part;
 use hushwire_fss::{Prf, dcf, digits};
-use hushwire_net::{Link, Phase};
 use hushwire_ring::{Bits, PackError, Word, pack, packed_len, unpack};
 
 /// What a server has received for a gate before the input exists.
@@ -33,108 +31,167 @@ struct Dealt<W> {
     carries: Vec<W>,
 }
 
-/// Runs gate `op` online on the server's part `v1` of its input; gives the server's part of the
-/// output wire, z + r'.
-pub(crate) fn run<W: Word>(
+/// A part whose values the server has opened.
+pub(crate) struct Opened<W> {
+    /// u + m of the opened elements.
+    public: Vec<W>,
+    shares: Shares<W>,
+    /// Shares of t c for what passes.
+    carries: Vec<W>,
+    /// U of what passes.
+    shifted: Vec<W>,
+    opened_carries: Bits,
+    deciding: Deciding,
+    signs: Bits,
+    masks: Vec<Bits>,
+}
+
+/// A part whose masked decisions are known.
+pub(crate) struct Decided<W> {
+    public: Vec<W>,
+    shares: Shares<W>,
+    carries: Vec<W>,
+    shifted: Vec<W>,
+    opened_carries: Bits,
+    decisions: Vec<Bits>,
+}
+
+/// What a client's answer leads to.
+pub(crate) enum Next<W> {
+    /// The part's output.
+    Done(Wire<W>),
+    /// Another message, after which the client's last one gives the output.
+    Ask(Vec<u8>, Decided<W>),
+}
+
+/// Opens the server's part `v1` of a gate's input; gives the first message.
+pub(crate) fn open<W: Word>(
     layout: &GateLayout<'_>,
-    op: usize,
     layer: &str,
     p1: &Prf,
     received: &Received<'_>,
     v1: &[W],
-    client: &Link,
-) -> Result<Vec<W>, MpcError> {
-    if layout.is_silent() {
-        return Ok(vec![W::ZERO; layout.len * layout.batch]);
-    }
+) -> Result<(Vec<u8>, Opened<W>), MpcError> {
     let message = |what| move |source| MpcError::Message { what, layer: layer.to_owned(), source };
     let (whole, width, w) = (ring(layout.ring), ring(layout.width()), layout.width());
-    let truncate = |v: &W| truncate_part(whole.reduce(*v), layout.gate.truncate, true);
-    let u1: Vec<W> = v1.iter().map(truncate).collect();
+    let truncate = |v: &mut W| *v = truncate_part(whole.reduce(*v), layout.gate.truncate, true);
     let mut theirs = vec![W::ZERO; layout.opened + layout.identity];
     unpack(received.masked, w, &mut theirs).map_err(message("the client's masked shares"))?;
-    let (theirs, passing) = theirs.split_at(layout.opened);
+    let passing = theirs.split_off(layout.opened);
 
-    let m1: Vec<W> = words(p1, op, Purpose::Opening, layout.opened);
-    let mut own = pick(&u1, layout.opened_positions().as_deref());
+    let m1: Vec<W> = layout.words(p1, Purpose::Opening, layout.opened);
+    let mut own = layout.opened_positions().pick(v1);
+    own.iter_mut().for_each(truncate);
     own.iter_mut().zip(&m1).for_each(|(u, m)| *u = u.wrapping_add(*m));
-    let public: Vec<W> = own.iter().zip(theirs).map(|(a, b)| a.wrapping_add(*b)).collect();
+    let mut public = theirs;
+    public.iter_mut().zip(&own).for_each(|(u, own)| *u = u.wrapping_add(*own));
     let mut out = Vec::with_capacity(layout.first_len());
     pack(&own, w, &mut out);
 
     let Dealt { comparing, signs, shares, carries } =
-        unpack_dealt(layout, op, layer, p1, received, m1).map_err(|e| match e {
+        unpack_dealt(layout, layer, p1, received, m1).map_err(|e| match e {
             Malformed::Packing(source) => message("the helper's material")(source),
             Malformed::Comparing(e) => e,
         })?;
-    let deciding = Deciding::start(layout, &forms(layout, &public), comparing);
+    let deciding = Deciding::start(layout, &layout.forms(&public), comparing);
     let masks: Vec<Bits> = (0..layout.knots().len())
-        .map(|knot| stream(p1, op, decision_purposes(knot).0).bits(layout.decisions))
+        .map(|knot| layout.stream(p1, decision_purposes(knot).0).bits(layout.decisions))
         .collect();
     // What passes: g = 1 - msb(U), opened under c.
     let offset = W::ONE.shl(w - 2);
-    let positions = layout.identity_positions();
-    let shifted: Vec<W> = passing
-        .iter()
-        .zip(&positions)
-        .map(|(p, &i)| width.reduce(p.wrapping_add(u1[i as usize]).wrapping_add(offset)))
-        .collect();
+    let mut shifted = layout.identity_positions().pick(v1);
+    shifted.iter_mut().for_each(truncate);
+    for (u, p) in shifted.iter_mut().zip(&passing) {
+        *u = width.reduce(p.wrapping_add(*u).wrapping_add(offset));
+    }
     let mut opened_carries = Bits::from_fn(layout.carries(), |k| shifted[k].shr(w - 1) == W::ZERO);
-    opened_carries.xor_assign(&stream(p1, op, Purpose::IdentityBit).bits(layout.carries()));
+    opened_carries.xor_assign(&layout.stream(p1, Purpose::IdentityBit).bits(layout.carries()));
 
-    let rest;
-    let (decisions, mut outputs) = if layout.at_once() {
-        let ready = deciding.finish(layout, layer, &[], &signs, false)?;
-        let own = masked(&ready, &masks, &mut out);
-        opened_carries.to_bytes(&mut out);
-        client.send(Phase::Online, step(op, Kind::First), out)?;
-        rest = client.recv(Phase::Online, step(op, Kind::Second), layout.second_len())?;
-        let mut second = Sections(&rest);
-        let decided = second.take(layout.decided_len());
-        (opened(own, decided, layout, layer)?, second)
+    let mut opened = Opened {
+        public,
+        shares,
+        carries,
+        shifted,
+        opened_carries,
+        deciding,
+        signs,
+        masks,
+    };
+    if layout.at_once() {
+        // The masked decisions ride along.
+        let ready = opened.deciding.finish(layout, layer, &[], &opened.signs, false)?;
+        opened.deciding = Deciding::default();
+        opened.masks = masked(&ready, &opened.masks, &mut out);
     } else {
-        deciding.write_openings(&mut out);
-        opened_carries.to_bytes(&mut out);
-        client.send(Phase::Online, step(op, Kind::First), out)?;
-        let second = client.recv(Phase::Online, step(op, Kind::Second), layout.second_len())?;
-        let mut second = Sections(&second);
+        opened.deciding.write_openings(&mut out);
+    }
+    opened.opened_carries.to_bytes(&mut out);
+    Ok((out, opened))
+}
+
+impl<W: Word> Opened<W> {
+    /// Takes the client's answer.
+    pub(crate) fn decide(
+        self,
+        layout: &GateLayout<'_>,
+        layer: &str,
+        second: &[u8],
+    ) -> Result<Next<W>, MpcError> {
+        let Opened { public, shares, carries, shifted, opened_carries, deciding, signs, masks } =
+            self;
+        let mut second = Sections(second);
+        if layout.at_once() {
+            let decided = second.take(layout.decided_len());
+            let decisions = opened(masks, decided, layout, layer)?;
+            let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
+            return decided.finish(layout, layer, second.0).map(Next::Done);
+        }
         let openings = second.take(layout.knots().len() * layout.opening_len());
         let ready = deciding.finish(layout, layer, openings, &signs, false)?;
         let mut third = Vec::with_capacity(layout.decided_len());
         let own = masked(&ready, &masks, &mut third);
-        client.send(Phase::Online, step(op, Kind::Third), third)?;
         let decisions = opened(own, second.0, layout, layer)?;
-        let len = layout.fourth_len().unwrap_or(0);
-        rest = client.recv(Phase::Online, step(op, Kind::Fourth), len)?;
-        (decisions, Sections(&rest))
-    };
-
-    let mut wire = vec![W::ZERO; layout.len * layout.batch];
-    if layout.members > 0 {
-        let mut z = select(layout, &public, &decisions, &shares, true);
-        let mut theirs = vec![W::ZERO; layout.members];
-        unpack(outputs.take(packed_len(layout.members, layout.ring)), layout.ring, &mut theirs)
-            .map_err(message("the masked outputs"))?;
-        z.iter_mut().zip(&theirs).for_each(|(z, t)| *z = z.wrapping_add(*t));
-        place(z, layout.member_positions().as_deref(), &mut wire);
+        let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
+        Ok(Next::Ask(third, decided))
     }
-    if layout.identity > 0 {
-        let mut high = vec![W::ZERO; layout.carries()];
+}
+
+impl<W: Word> Decided<W> {
+    /// The server's part of the output wire, z + r', from the client's `outputs`.
+    pub(crate) fn finish(
+        self,
+        layout: &GateLayout<'_>,
+        layer: &str,
+        outputs: &[u8],
+    ) -> Result<Wire<W>, MpcError> {
+        let message =
+            |what| move |source| MpcError::Message { what, layer: layer.to_owned(), source };
+        let mut outputs = Sections(outputs);
+        let mut members = Vec::new();
+        if layout.members > 0 {
+            members = select(layout, &self.public, &self.decisions, &self.shares, true);
+            let mut theirs = vec![W::ZERO; layout.members];
+            unpack(outputs.take(packed_len(layout.members, layout.ring)), layout.ring, &mut theirs)
+                .map_err(message("the masked outputs"))?;
+            members.iter_mut().zip(&theirs).for_each(|(z, t)| *z = z.wrapping_add(*t));
+        }
+        let w = layout.width();
+        let offset = W::ONE.shl(w - 2);
+        let mut passing = self.shifted;
+        passing.iter_mut().for_each(|u| *u = u.wrapping_sub(offset));
         if layout.carries() > 0 {
+            let mut high = vec![W::ZERO; layout.carries()];
             unpack(outputs.0, layout.high(), &mut high)
                 .map_err(message("the masked outputs that pass"))?;
+            let flips = lanes::<W>(&self.opened_carries);
+            let shares = self.carries.iter().zip(&high);
+            for (value, ((share, high), flip)) in passing.iter_mut().zip(shares.zip(&flips)) {
+                let carry = share.xor(*flip).wrapping_sub(*flip).wrapping_add(*high);
+                *value = value.wrapping_add(carry.shl(w));
+            }
         }
-        let mut values: Vec<W> = shifted.iter().map(|u| u.wrapping_sub(offset)).collect();
-        for (k, (value, (share, high))) in
-            values.iter_mut().zip(carries.iter().zip(&high)).enumerate()
-        {
-            let flip = bit_word::<W>(&opened_carries, k).wrapping_neg();
-            let carry = share.xor(flip).wrapping_sub(flip).wrapping_add(*high);
-            *value = value.wrapping_add(carry.shl(w));
-        }
-        place(values, Some(&positions), &mut wire);
+        Ok(Wire { members, passing })
     }
-    Ok(wire)
 }
 
 /// Why the helper's material could not be read.
@@ -151,11 +208,10 @@ impl From<PackError> for Malformed {
 
 fn unpack_dealt<W: Word>(
     layout: &GateLayout<'_>,
-    op: usize,
     layer: &str,
     p1: &Prf,
     received: &Received<'_>,
-    m1: Vec<W>,
+    mut m1: Vec<W>,
 ) -> Result<Dealt<W>, Malformed> {
     let error =
         |source| Malformed::Comparing(MpcError::Comparison { layer: layer.to_owned(), source });
@@ -164,7 +220,7 @@ fn unpack_dealt<W: Word>(
     let knots = layout.knots().len();
     let mut comparing = Vec::with_capacity(knots);
     for knot in (0..knots).filter(|_| layout.decisions > 0) {
-        let mut own = stream(p1, op, knot_purpose(knot));
+        let mut own = layout.stream(p1, knot_purpose(knot));
         comparing.push(match layout.comparison {
             Comparison::Digits => {
                 let shape = layout.digits().map_err(error)?;
@@ -191,9 +247,10 @@ fn unpack_dealt<W: Word>(
     let (l, high) = (layout.ring, layout.high());
     let width = ring(layout.width());
     let decision = (0..knots).map(|_| section(layout.decisions, l)).collect::<Result<_, _>>()?;
+    m1.iter_mut().for_each(|m| *m = width.reduce(*m));
     let shares = Shares {
         decision,
-        mask: m1.into_iter().map(|m| width.reduce(m)).collect(),
+        mask: m1,
         decision_mask: section(layout.members, l)?,
         wrap: section(layout.members, high)?,
         carry: section(layout.members, high)?,

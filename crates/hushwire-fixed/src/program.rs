@@ -227,7 +227,7 @@ impl Groups {
     }
 
     /// Elements that are opened to P0 and P1: members, then those that only decide.
-    pub fn opened(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn opened(&self) -> impl Iterator<Item = u32> + Clone + '_ {
         self.members.iter().chain(&self.extra).copied()
     }
 

@@ -12,7 +12,10 @@ use hushwire_fixed::{Settings, Weights, calibrate, lower};
 use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Model, Tensor};
 use hushwire_mpc::world::{Keys, Links, offline, online};
-use hushwire_mpc::{Comparison, Job, MaskedWeights, WeightMasks, client, helper, server};
+use hushwire_mpc::{
+    ClientBundle, Comparison, Job, MaskedWeights, Records, ServerBundle, WeightMasks, client, helper,
+    server,
+};
 use hushwire_net::LinkOptions;
 use hushwire_plan::{ChannelGate, Gate, Plan};
 
@@ -86,13 +89,17 @@ impl Bench {
         let dealt = || dealing(self.links());
         let preparing_client = |links: Links| {
             let (helper, server) = (&links.client_helper.0, &links.client_server.0);
-            let bundle = client::prepare(job, &self.masks, &keys.k02, helper, server);
-            (links, bundle.expect("the client prepares"))
+            let mut records = Records::default();
+            client::prepare(job, &self.masks, &keys.k02, helper, server, &mut records)
+                .expect("the client prepares");
+            (links, ClientBundle::new(records))
         };
         let preparing_server = |(links, _): (Links, _)| {
             let (helper, client) = (&links.server_helper.0, &links.client_server.1);
-            let bundle = server::prepare(job, &keys.k12, helper, client);
-            (links, bundle.expect("the server prepares"))
+            let mut records = Records::default();
+            server::prepare(job, &keys.k12, helper, client, &mut records)
+                .expect("the server prepares");
+            (links, ServerBundle::new(records))
         };
         let prepared = || {
             let links = self.links();

@@ -68,6 +68,25 @@ impl Source for Records {
     }
 }
 
+impl Records {
+    /// Whether there are none, or all have been read.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+}
+
+/// Records that are read from a file, or from anything else that reads.
+#[derive(Debug)]
+pub struct Stored<R>(pub R);
+
+impl<R: io::Read + Send> Source for Stored<R> {
+    fn take(&mut self, len: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        let mut record = Zeroizing::new(vec![0; len]);
+        self.0.read_exact(&mut record)?;
+        Ok(record)
+    }
+}
+
 impl Drop for Records {
     fn drop(&mut self) {
         self.records.iter_mut().for_each(Zeroize::zeroize);

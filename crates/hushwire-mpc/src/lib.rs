@@ -25,7 +25,7 @@ pub mod server;
 #[cfg(feature = "test-support")]
 pub mod world;
 
-pub use bundle::{ClientBundle, Records, ServerBundle, Sink, Source};
+pub use bundle::{ClientBundle, Records, ServerBundle, Sink, Source, Stored};
 pub use error::MpcError;
 pub use job::{Comparison, Job, op_of_step};
 pub use keys::{Key, MaskedWeights, WeightMasks};

@@ -37,18 +37,25 @@ fn agree_in<W: Word>(
     let weights = Weights::<W>::quantise(&program, &model.params);
     let input = images(model, batch, 7);
     let job = Job::new(Arc::clone(&program), batch, comparison);
-    let keys = Keys::for_test(3);
-    let links = Links::in_memory(&LinkOptions::default());
-    let bundles = offline(&job, &weights, &keys, &links).expect("offline phase");
-    let logits = online(&job, &weights, bundles, &input.data, &links).expect("online phase");
-    let replay = Replay::new(&job, &keys).expect("replay");
-    let (clear, report) =
-        Executor::new(&program, &weights).run_with(batch, &input.data, Some(&replay));
-    assert_eq!(report.overflow_count(), 0);
-    assert_eq!(logits, clear, "{comparison}");
-    assert_traffic(&job, &links);
+    let logits = agree_on(&job, model, &weights, &input.data);
+    // In parts, of which more than one stripe is under way.
+    agree_on(&job.clone().in_parts_of(24), model, &weights, &input.data);
     let float = FloatExecutor::new(model).run(&input).expect("float").data;
     (logits, float)
+}
+
+fn agree_on<W: Word>(job: &Job, model: &Model, weights: &Weights<W>, input: &[f32]) -> Vec<f32> {
+    let keys = Keys::for_test(3);
+    let links = Links::in_memory(&LinkOptions::default());
+    let bundles = offline(job, weights, &keys, &links).expect("offline phase");
+    let logits = online(job, weights, bundles, input, &links).expect("online phase");
+    let replay = Replay::new(job, &keys).expect("replay");
+    let (clear, report) =
+        Executor::new(&job.program, weights).run_with(job.batch, input, Some(&replay));
+    assert_eq!(report.overflow_count(), 0);
+    assert_eq!(logits, clear, "{} of {}", job.comparison, model.graph.nodes.len());
+    assert_traffic(job, &links);
+    logits
 }
 
 /// Every link carried exactly what the cost prediction says, per phase.
@@ -146,6 +153,33 @@ fn shared_decisions_identity_and_zero_agree() {
         let plan = plan(&model, &gates, &Settings::default());
         for comparison in BOTH {
             agree(&model, &plan, 2, comparison);
+        }
+    }
+}
+
+/// Gates of several blocks in several parts each.
+#[test]
+fn large_maps_agree() {
+    let mut net = common::Net::new(&[1, 64, 64]);
+    let input = net.input();
+    let a = net.conv(input, 12, 3, 1, 1);
+    let a = net.relu(a);
+    let b = net.conv(a, 12, 1, 1, 1);
+    let b = net.relu(b);
+    let c = net.pool(b, 4, 4, 0, false);
+    net.gemm(c, 3);
+    let model = net.finish();
+    let mut channels = vec![ChannelGate::Patch(2, 2); 12];
+    channels[3] = ChannelGate::Identity;
+    channels[7] = ChannelGate::Zero;
+    channels[8] = ChannelGate::Patch(64, 64);
+    for gates in [vec![], vec![(0, Gate::Patches(channels)), (1, Gate::Identity)]] {
+        let plan = plan(&model, &gates, &Settings::default());
+        for comparison in BOTH {
+            let program = Arc::new(lower(&model.graph, &plan).expect("the plan lowers"));
+            let weights = Weights::<u64>::quantise(&program, &model.params);
+            let job = Job::new(program, 2, comparison);
+            agree_on(&job, &model, &weights, &images(&model, 2, 5).data);
         }
     }
 }

@@ -7,11 +7,12 @@ mod common;
 use common::{images, plan, varied};
 use hushwire_fixed::{Settings, Weights, lower};
 use hushwire_mpc::cost::Prediction;
-use hushwire_mpc::world::{Keys, Links, offline, online};
-use hushwire_mpc::{ClientBundle, Comparison, Job, MpcError, ServerBundle};
+use hushwire_mpc::world::{Keys, Links, offline, offline_records, online};
+use hushwire_mpc::{ClientBundle, Comparison, Job, MpcError, ServerBundle, Stored};
 use hushwire_net::{
     FRAME_HEADER_LEN, Header, Interceptor, LinkOptions, Phase, Role, Tapped, Verdict,
 };
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -150,33 +151,51 @@ fn wrong_frames_are_refused_with_a_reason() {
     }
 }
 
+/// A bundle read from bytes.
+fn stored(bytes: &[u8]) -> Stored<Cursor<Vec<u8>>> {
+    Stored(Cursor::new(bytes.to_vec()))
+}
+
 #[test]
 fn a_bundle_of_another_job_is_refused() {
     let bench = Bench::new(Comparison::Digits);
-    let links = Links::in_memory(&LinkOptions::default());
+    let options = LinkOptions { timeout: Duration::from_millis(400), ..LinkOptions::default() };
+    let links = Links::in_memory(&options);
     let keys = Keys::for_test(1);
-    let (client, server) = offline(&bench.job, &bench.weights, &keys, &links).unwrap();
+    let (client, server) = offline_records(&bench.job, &bench.weights, &keys, &links).unwrap();
     let (client, server) = (client.to_bytes(), server.to_bytes());
+    let bundles =
+        || (ClientBundle::new(stored(&client)), ServerBundle::new(stored(&server)));
     let other = Job::new(Arc::clone(&bench.job.program), 2, Comparison::Digits);
     let input = [bench.input.clone(), bench.input.clone()].concat();
-    let bundles = || {
-        let bundles = (ClientBundle::from_bytes(&client), ServerBundle::from_bytes(&server));
-        (bundles.0.unwrap(), bundles.1.unwrap())
-    };
     let refused = online(&other, &bench.weights, bundles(), &input, &links);
     assert!(matches!(refused, Err(MpcError::Bundle(_))), "{refused:?}");
+    let swapped = (ClientBundle::new(stored(&server)), ServerBundle::new(stored(&client)));
+    let refused = online(&bench.job, &bench.weights, swapped, &bench.input, &links);
+    assert!(matches!(refused, Err(MpcError::Bundle(_))), "the other party's: {refused:?}");
     // Stored and read again, it works for its own job.
     online(&bench.job, &bench.weights, bundles(), &bench.input, &links).unwrap();
 }
 
 #[test]
 fn damaged_bundles_are_errors() {
-    let bench = Bench::new(Comparison::Dcf);
-    let links = Links::in_memory(&LinkOptions::default());
-    let (client, _) = offline(&bench.job, &bench.weights, &Keys::for_test(1), &links).unwrap();
-    let bytes = client.to_bytes();
-    for cut in (0..bytes.len()).step_by(97) {
-        assert!(ClientBundle::from_bytes(&bytes[..cut]).is_err(), "{cut} bytes");
+    for comparison in [Comparison::Digits, Comparison::Dcf] {
+        let bench = Bench::new(comparison);
+        let options = LinkOptions { timeout: Duration::from_millis(50), ..LinkOptions::default() };
+        let links = Links::in_memory(&options);
+        let keys = Keys::for_test(1);
+        let (client, server) = offline_records(&bench.job, &bench.weights, &keys, &links).unwrap();
+        let (client, server) = (client.to_bytes(), server.to_bytes());
+        for of_client in [true, false] {
+            let whole = if of_client { client.len() } else { server.len() };
+            for cut in [0, 30, 40, whole / 2, whole - 1] {
+                let (mut own, mut other) = (client.to_vec(), server.to_vec());
+                if of_client { own.truncate(cut) } else { other.truncate(cut) }
+                let bundles = (ClientBundle::new(stored(&own)), ServerBundle::new(stored(&other)));
+                let links = Links::in_memory(&options);
+                let outcome = online(&bench.job, &bench.weights, bundles, &bench.input, &links);
+                assert!(outcome.is_err(), "{cut} of {whole} bytes, {comparison}");
+            }
+        }
     }
-    assert!(ServerBundle::from_bytes(&bytes).is_err(), "the other party's bundle");
 }

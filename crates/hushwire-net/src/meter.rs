@@ -8,6 +8,9 @@
 //! each message received after having sent. A layer in which the server speaks and the client answers
 //! is one round for either. The messages on the critical path of two parties that take turns are the
 //! sum of their rounds.
+//!
+//! Offline and online, several messages of one step travel together: the parts of a layer, sent
+//! without waiting for answers. So only the first message of a step begins a round there.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -53,7 +56,7 @@ pub struct PhaseTraffic {
     pub sent: Volume,
     /// What this party received.
     pub received: Volume,
-    /// Runs of received messages; see the module's documentation.
+    /// Rounds; see the module's documentation.
     pub rounds: u64,
     /// The same by step.
     pub steps: BTreeMap<u32, StepTraffic>,
@@ -123,7 +126,13 @@ impl Meter {
 
     pub(crate) fn received(&self, label: Label, volume: Volume) {
         let mut state = lock(&self.state);
-        let continues = std::mem::replace(&mut state.receiving[label.phase as usize], true);
+        let begun = label.phase != Phase::Setup
+            && state.traffic.phase(label.phase).steps.get(&label.step).is_some_and(|step| {
+                // A later part of a step that has begun.
+                step.received.messages > 0
+            });
+        let continues =
+            begun || std::mem::replace(&mut state.receiving[label.phase as usize], true);
         let phase = state.traffic.phase_mut(label.phase);
         phase.rounds += u64::from(!continues);
         phase.received += volume;
@@ -152,6 +161,18 @@ mod tests {
         }
         assert_eq!(client.snapshot().online.rounds, 5);
         assert_eq!(server.snapshot().online.rounds, 5);
+    }
+
+    #[test]
+    fn the_parts_of_a_layer_travel_together() {
+        let meter = Meter::default();
+        for layer in [1, 2] {
+            for _part in 0..5 {
+                meter.received(online(layer), ONE);
+                meter.sent(online(layer), ONE);
+            }
+        }
+        assert_eq!(meter.snapshot().online.rounds, 2);
     }
 
     #[test]

@@ -154,9 +154,8 @@ mod tests {
             for (&i, &g) in block.members.iter().zip(&block.group_of) {
                 let terms = block.starts[g as usize]..block.starts[g as usize + 1];
                 let of = i as usize / size * size;
-                let voters: Vec<u32> = terms
-                    .map(|t| opened[block.terms[t as usize].0 as usize])
-                    .collect();
+                let voters: Vec<u32> =
+                    terms.map(|t| opened[block.terms[t as usize].0 as usize]).collect();
                 assert_eq!(voters, (of as u32..(of + size) as u32).collect::<Vec<_>>());
                 assert_eq!(decisions[i as usize], Decision::Group(i / size as u32));
             }

@@ -13,8 +13,8 @@ use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Model, Tensor};
 use hushwire_mpc::world::{Keys, Links, offline, online};
 use hushwire_mpc::{
-    ClientBundle, Comparison, Job, MaskedWeights, Records, ServerBundle, WeightMasks, client, helper,
-    server,
+    ClientBundle, Comparison, Job, MaskedWeights, Records, ServerBundle, WeightMasks, client,
+    helper, server,
 };
 use hushwire_net::LinkOptions;
 use hushwire_plan::{ChannelGate, Gate, Plan};

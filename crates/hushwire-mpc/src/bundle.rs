@@ -125,12 +125,7 @@ fn header(role: Role, job: &Job, key: &[u8; 16]) -> Zeroizing<[u8; HEADER]> {
 }
 
 /// Begins a bundle.
-pub(crate) fn begin(
-    role: Role,
-    job: &Job,
-    key: &Key,
-    sink: &mut dyn Sink,
-) -> Result<(), MpcError> {
+pub(crate) fn begin(role: Role, job: &Job, key: &Key, sink: &mut dyn Sink) -> Result<(), MpcError> {
     put(sink, &*header(role, job, key.bytes()))
 }
 

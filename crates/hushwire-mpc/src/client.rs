@@ -28,9 +28,7 @@ pub fn prepare<W: Word>(
 ) -> Result<(), MpcError> {
     begin(Role::Client, job, k02, sink)?;
     walk(job, masks, &k02.prf(), &mut |_, op, part: &[W], out| match op {
-        Reading::Gate(parts, p0) => {
-            schedule::prepare(parts, p0, part, out, [helper, server], sink)
-        }
+        Reading::Gate(parts, p0) => schedule::prepare(parts, p0, part, out, [helper, server], sink),
         Reading::Open { truncate, width } => {
             let whole = job.ring();
             let own: Vec<W> =

@@ -79,8 +79,7 @@ pub fn infer<W: Word>(
                 for y in y.chunks_mut(job.part()) {
                     let record = bundle.take(packed_len(y.len(), program.ring))?;
                     let mut c = vec![W::ZERO; y.len()];
-                    unpack(&record, program.ring, &mut c)
-                        .map_err(message("the helper's share"))?;
+                    unpack(&record, program.ring, &mut c).map_err(message("the helper's share"))?;
                     y.iter_mut().zip(&c).for_each(|(y, c)| *y = y.wrapping_sub(*c));
                 }
                 parts[i] = y;

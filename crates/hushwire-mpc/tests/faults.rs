@@ -164,8 +164,7 @@ fn a_bundle_of_another_job_is_refused() {
     let keys = Keys::for_test(1);
     let (client, server) = offline_records(&bench.job, &bench.weights, &keys, &links).unwrap();
     let (client, server) = (client.to_bytes(), server.to_bytes());
-    let bundles =
-        || (ClientBundle::new(stored(&client)), ServerBundle::new(stored(&server)));
+    let bundles = || (ClientBundle::new(stored(&client)), ServerBundle::new(stored(&server)));
     let other = Job::new(Arc::clone(&bench.job.program), 2, Comparison::Digits);
     let input = [bench.input.clone(), bench.input.clone()].concat();
     let refused = online(&other, &bench.weights, bundles(), &input, &links);
@@ -190,7 +189,11 @@ fn damaged_bundles_are_errors() {
             let whole = if of_client { client.len() } else { server.len() };
             for cut in [0, 30, 40, whole / 2, whole - 1] {
                 let (mut own, mut other) = (client.to_vec(), server.to_vec());
-                if of_client { own.truncate(cut) } else { other.truncate(cut) }
+                if of_client {
+                    own.truncate(cut)
+                } else {
+                    other.truncate(cut)
+                }
                 let bundles = (ClientBundle::new(stored(&own)), ServerBundle::new(stored(&other)));
                 let links = Links::in_memory(&options);
                 let outcome = online(&bench.job, &bench.weights, bundles, &bench.input, &links);

@@ -10,9 +10,10 @@
 //! sum of their rounds.
 //!
 //! Offline and online, several messages of one step travel together: the parts of a layer, sent
-//! without waiting for answers. So only the first message of a step begins a round there.
+//! without waiting for answers. So only the first message of a step begins a round there, until a
+//! message of the setup phase says that something else begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::Mutex;
 
@@ -97,6 +98,8 @@ struct State {
     traffic: Traffic,
     /// Phases in which the last thing this party did was to receive.
     receiving: [bool; Phase::ALL.len()],
+    /// Steps of which messages were received since the last of the setup phase.
+    begun: BTreeSet<(Phase, u32)>,
 }
 
 /// Counts the messages of one link.
@@ -119,6 +122,9 @@ impl Meter {
     pub(crate) fn sent(&self, label: Label, volume: Volume) {
         let mut state = lock(&self.state);
         state.receiving[label.phase as usize] = false;
+        if label.phase == Phase::Setup {
+            state.begun.clear();
+        }
         let phase = state.traffic.phase_mut(label.phase);
         phase.sent += volume;
         phase.steps.entry(label.step).or_default().sent += volume;
@@ -126,13 +132,14 @@ impl Meter {
 
     pub(crate) fn received(&self, label: Label, volume: Volume) {
         let mut state = lock(&self.state);
-        let begun = label.phase != Phase::Setup
-            && state.traffic.phase(label.phase).steps.get(&label.step).is_some_and(|step| {
-                // A later part of a step that has begun.
-                step.received.messages > 0
-            });
+        let later_part = if label.phase == Phase::Setup {
+            state.begun.clear();
+            false
+        } else {
+            !state.begun.insert((label.phase, label.step))
+        };
         let continues =
-            begun || std::mem::replace(&mut state.receiving[label.phase as usize], true);
+            later_part || std::mem::replace(&mut state.receiving[label.phase as usize], true);
         let phase = state.traffic.phase_mut(label.phase);
         phase.rounds += u64::from(!continues);
         phase.received += volume;
@@ -173,6 +180,10 @@ mod tests {
             }
         }
         assert_eq!(meter.snapshot().online.rounds, 2);
+        // Another inference.
+        meter.sent(Label { phase: Phase::Setup, step: 0 }, ONE);
+        meter.received(online(1), ONE);
+        assert_eq!(meter.snapshot().online.rounds, 3);
     }
 
     #[test]

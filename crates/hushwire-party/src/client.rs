@@ -6,11 +6,12 @@ mod stored;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hushwire_mpc::{ClientBundle, Comparison, Job, MpcError};
+use hushwire_mpc::{ClientBundle, Comparison, Job, MpcError, Sink};
 use hushwire_net::{Link, Phase, SessionId, SharedKey, Traffic};
 
 use crate::hooks::Stage;
 use crate::report::{Links, cpu_seconds, traffic_since};
+use crate::spool::Spool;
 use crate::width::Asking;
 use crate::wire::{Ready, Report, Request, farewell, hear, say};
 use crate::{
@@ -157,19 +158,29 @@ impl Client {
         let start = Instant::now();
         let job = self.job(batch, comparison);
         self.request(&Request::Fresh { batch, comparison })?;
-        let (_, bundle) = self.offline(&job)?;
+        let id = self.next_bundle()?;
+        let mut spool = Spool::new(self.config.state.clone(), self.config.memory_mib);
+        self.offline(&job, &id, &mut spool)?;
+        let source = spool.into_source().map_err(|e| PartyError::Mpc(MpcError::Keeping(e)))?;
+        let bundle = ClientBundle::new(source);
         let Ready = hear(&self.server)?;
         let offline = start.elapsed().as_secs_f64();
         let (logits, online) = self.online(&job, bundle, input)?;
         self.outcome(logits, Some(offline), online)
     }
 
-    fn offline(&mut self, job: &Job) -> Result<(BundleId, ClientBundle), PartyError> {
+    /// Names the bundle that is made next.
+    fn next_bundle(&mut self) -> Result<BundleId, PartyError> {
         self.hooks.reach(Stage::Offline)?;
         let id = BundleId::new(&self.id, self.bundles);
         self.bundles += 1;
-        let bundle = self.asking.prepare(job, &id.key(&self.k02), &self.helper, &self.server);
-        Ok((id, bundle.map_err(|e| PartyError::in_program(e, &job.program))?))
+        Ok(id)
+    }
+
+    fn offline(&self, job: &Job, id: &BundleId, sink: &mut dyn Sink) -> Result<(), PartyError> {
+        let key = id.key(&self.k02);
+        let prepared = self.asking.prepare(job, &key, &self.helper, &self.server, sink);
+        prepared.map_err(|e| PartyError::in_program(e, &job.program))
     }
 
     fn online(

@@ -75,6 +75,10 @@ pub struct ServerConfig {
     /// Age at which stored bundles that were not used are given up.
     #[serde(default = "defaults::stored_days")]
     pub stored_days: u64,
+    /// Preprocessing of a request that is held in memory, in 2^20 bytes; what is beyond goes to a file
+    /// in `state`.
+    #[serde(default = "defaults::memory")]
+    pub memory_mib: u64,
     /// Whether clients are told this process's processor time and peak memory, which other clients'
     /// requests are part of.
     #[serde(default)]
@@ -135,6 +139,10 @@ pub struct ClientConfig {
     /// Hash of the network that must be served; any will do if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// Preprocessing of a request that is held in memory, in 2^20 bytes; what is beyond goes to a file
+    /// in `state`.
+    #[serde(default = "defaults::memory")]
+    pub memory_mib: u64,
     /// How signs are compared: "digits" sends least, "dcf" takes fewest round trips.
     #[serde(default = "defaults::comparison")]
     pub comparison: Comparison,
@@ -170,6 +178,9 @@ mod defaults {
     }
     pub(super) fn cache() -> u64 {
         4096
+    }
+    pub(super) fn memory() -> u64 {
+        512
     }
     pub(super) fn comparison() -> Comparison {
         Comparison::Digits

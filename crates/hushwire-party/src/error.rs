@@ -193,6 +193,11 @@ impl PartyError {
                 let value = at.and_then(|at| program.values.get(op_of_step(at.step)));
                 PartyError::net(source, value.map(|v| format!("layer {}", v.name)))
             }
+            // The store says more of what it could not keep.
+            MpcError::Keeping(source) => match source.downcast::<StoreError>() {
+                Ok(store) => PartyError::Store(store),
+                Err(source) => PartyError::Mpc(MpcError::Keeping(source)),
+            },
             other => PartyError::Mpc(other),
         }
     }

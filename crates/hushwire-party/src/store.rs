@@ -7,23 +7,28 @@
 
 mod discard;
 mod error;
+mod ledger;
 mod recover;
+mod writer;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hushwire_mpc::Comparison;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use hushwire_mpc::{Comparison, Source, Stored};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files::{Storage, private_dir, private_file, sync_parent, write_whole};
+use crate::files::{Storage, private_dir, sync_parent};
 use crate::model_key::random;
 use crate::{BundleId, Hash};
 pub use error::StoreError;
+use ledger::Ledger;
+pub use writer::Writer;
+use writer::{Aside, TAKEN};
 
 const LEDGER: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("bundles");
 
@@ -67,10 +72,26 @@ pub enum State {
     Spent,
 }
 
-/// A directory of bundles. One process at a time has it.
+/// The records of a stored bundle that was taken out. Its file goes with it.
+#[derive(Debug)]
+pub struct Taken {
+    records: Stored<BufReader<File>>,
+    _aside: Aside,
+}
+
+impl Source for Taken {
+    fn take(&mut self, len: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.records.take(len)
+    }
+}
+
+/// Bytes read from a bundle's file at a time.
+const READ: usize = 1 << 20;
+
+/// A directory of bundles.
 pub struct Store {
     dir: PathBuf,
-    ledger: Database,
+    ledger: Ledger,
     name: [u8; 16],
     storage: Arc<dyn Storage>,
 }
@@ -82,24 +103,47 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in `dir`, making it if needed, and clears away what a crash left: files that
-    /// the ledger does not call ready, and entries whose files are gone.
+    /// Opens the store in `dir` for this process alone, making it if needed, and clears away what a
+    /// crash left: files that the ledger does not call ready, and entries whose files are gone.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it; [`StoreError::Io`], [`StoreError::Ledger`].
     pub fn open(dir: &Path, storage: Arc<dyn Storage>) -> Result<Store, StoreError> {
+        Store::with_ledger(dir, storage, Ledger::kept)
+    }
+
+    /// Opens the store in `dir` like [`open`](Self::open), but together with other processes that do
+    /// the same: each has the ledger for the time of an operation.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`StoreError::InUse`] if another process does not let go.
+    pub fn shared(dir: &Path, storage: Arc<dyn Storage>) -> Result<Store, StoreError> {
+        Store::with_ledger(dir, storage, Ledger::shared)
+    }
+
+    fn with_ledger(
+        dir: &Path,
+        storage: Arc<dyn Storage>,
+        ledger: impl FnOnce(&Path) -> Result<Ledger, StoreError>,
+    ) -> Result<Store, StoreError> {
         let io = |source| StoreError::Io { path: dir.to_owned(), source };
         private_dir(dir).map_err(io)?;
-        let path = dir.join("ledger.redb");
-        let file = private_file().create(true).truncate(false).open(&path).map_err(io)?;
-        let ledger = Database::builder().create_file(file).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { dir: dir.to_owned() },
-            other => StoreError::Ledger { dir: dir.to_owned(), reason: other.to_string() },
-        })?;
+        let ledger = ledger(dir)?;
         let mut store = Store { dir: dir.to_owned(), ledger, name: [0; 16], storage };
-        store.name = store.read_name()?;
-        store.recover()?;
+        store.name = store.with(|ledger| {
+            let name = store.read_name(ledger)?;
+            store.recover(ledger)?;
+            Ok(name)
+        })?;
         Ok(store)
+    }
+
+    /// Works with the ledger.
+    fn with<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.ledger.with(&self.dir, work)
     }
 
     /// Names this store: random, drawn when it was made. Not secret.
@@ -107,18 +151,17 @@ impl Store {
         self.name
     }
 
-    fn read_name(&self) -> Result<[u8; 16], StoreError> {
-        let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+    fn read_name(&self, ledger: &Database) -> Result<[u8; 16], StoreError> {
+        let txn = ledger.begin_write().map_err(|e| self.failed(e))?;
         let name = {
             let mut table = txn.open_table(NAME).map_err(|e| self.failed(e))?;
             let kept = table.get(()).map_err(|e| self.failed(e))?.map(|name| *name.value());
             match kept {
                 Some(name) => name,
                 None => {
-                    let source = io::Error::other;
                     let name = random().map_err(|e| StoreError::Io {
                         path: self.dir.clone(),
-                        source: source(e),
+                        source: std::io::Error::other(e),
                     })?;
                     table.insert((), &name).map_err(|e| self.failed(e))?;
                     name
@@ -147,10 +190,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Ledger`].
     pub fn get(&self, id: &BundleId) -> Result<Option<Entry>, StoreError> {
-        let txn = self.ledger.begin_read().map_err(|e| self.failed(e))?;
-        let table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
-        let value = table.get(&id.0).map_err(|e| self.failed(e))?;
-        value.map(|value| self.decode(value.value())).transpose()
+        self.with(|ledger| {
+            let txn = ledger.begin_read().map_err(|e| self.failed(e))?;
+            let table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+            let value = table.get(&id.0).map_err(|e| self.failed(e))?;
+            value.map(|value| self.decode(value.value())).transpose()
+        })
     }
 
     /// The bundles that can be used, oldest first.
@@ -158,7 +203,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Ledger`].
     pub fn ready(&self) -> Result<Vec<(BundleId, Entry)>, StoreError> {
-        let txn = self.ledger.begin_read().map_err(|e| self.failed(e))?;
+        self.with(|ledger| self.ready_in(ledger))
+    }
+
+    fn ready_in(&self, ledger: &Database) -> Result<Vec<(BundleId, Entry)>, StoreError> {
+        let txn = ledger.begin_read().map_err(|e| self.failed(e))?;
         let table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
         let mut ready = Vec::new();
         for row in table.iter().map_err(|e| self.failed(e))? {
@@ -172,44 +221,46 @@ impl Store {
         Ok(ready)
     }
 
+    /// Begins a bundle, whose records go to disk as they come. Nothing is left of one that is not
+    /// [added](Self::add).
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn writer(&self, id: &BundleId) -> Result<Writer, StoreError> {
+        Writer::new(*id, &self.path(id), Arc::clone(&self.storage))
+    }
+
     /// Keeps a bundle. When this returns, it is on disk.
     ///
     /// # Errors
     /// [`StoreError::Full`] if it does not fit: nothing of it is left then.
     /// [`StoreError::Duplicate`], [`StoreError::Io`], [`StoreError::Ledger`].
-    pub fn add(&self, id: &BundleId, entry: &Entry, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.get(id)?.is_some() {
-            return Err(StoreError::Duplicate { id: *id });
-        }
-        let path = self.path(id);
-        write_whole(self.storage.as_ref(), &path, bytes).map_err(|source| {
-            let full =
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            let path = path.clone();
-            if full {
-                StoreError::Full { path, needed: bytes.len() as u64 }
-            } else {
-                StoreError::Io { path, source }
+    pub fn add(&self, writer: Writer, entry: &Entry) -> Result<(), StoreError> {
+        let id = writer.id();
+        let complete = writer.complete()?;
+        self.with(|ledger| {
+            let txn = ledger.begin_write().map_err(|e| self.failed(e))?;
+            {
+                let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
+                if table.get(&id.0).map_err(|e| self.failed(e))?.is_some() {
+                    return Err(StoreError::Duplicate { id });
+                }
+                // While the ledger is ours: whoever clears away finds the file entered, or none.
+                complete.put_in_place(&self.path(&id))?;
+                let ready = Entry { state: State::Ready, ..entry.clone() };
+                table.insert(&id.0, encode(&ready).as_slice()).map_err(|e| self.failed(e))?;
             }
-        })?;
-        let entered = self.enter(id, &Entry { state: State::Ready, ..entry.clone() });
-        if entered.is_err() {
-            // Without an entry the file is worth nothing; the next start removes it otherwise.
-            let _ = fs::remove_file(&path);
-        }
-        entered
+            txn.commit().map_err(|e| self.failed(e))
+        })
     }
 
-    fn enter(&self, id: &BundleId, entry: &Entry) -> Result<(), StoreError> {
-        let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
-        {
-            let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
-            if table.get(&id.0).map_err(|e| self.failed(e))?.is_some() {
-                return Err(StoreError::Duplicate { id: *id });
-            }
-            table.insert(&id.0, encode(entry).as_slice()).map_err(|e| self.failed(e))?;
-        }
-        txn.commit().map_err(|e| self.failed(e))
+    /// The bundles that are being written or used now, by any process.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn under_way(&self) -> Result<Vec<BundleId>, StoreError> {
+        let found = writer::aside(&self.dir)?;
+        Ok(found.into_iter().filter_map(|(id, _, busy)| id.filter(|_| busy)).collect())
     }
 
     /// Hands a bundle out: from here on it is spent, also if nothing comes of it. `fits` sees the
@@ -223,24 +274,31 @@ impl Store {
         id: &BundleId,
         owner: &str,
         fits: impl FnOnce(&Entry) -> Result<(), E>,
-    ) -> Result<(Entry, Zeroizing<Vec<u8>>), E> {
-        let entry = self.spend(id, owner, fits)?;
-        let path = self.path(id);
-        let io = |source| StoreError::Io { path: path.clone(), source };
-        let bytes = Zeroizing::new(fs::read(&path).map_err(io)?);
-        fs::remove_file(&path).and_then(|()| sync_parent(&path)).map_err(io)?;
-        Ok((entry, bytes))
+    ) -> Result<(Entry, Taken), E> {
+        self.with(|ledger| {
+            let entry = self.spend(ledger, id, owner, fits)?;
+            let path = self.path(id);
+            let io = |source| StoreError::Io { path: path.clone(), source };
+            let file = File::open(&path).map_err(io)?;
+            // Locked while it is used: who compares what both parties have leaves it alone.
+            file.lock().map_err(io)?;
+            let aside = path.with_extension(TAKEN);
+            fs::rename(&path, &aside).and_then(|()| sync_parent(&path)).map_err(io)?;
+            let records = Stored(BufReader::with_capacity(READ, file));
+            Ok((entry, Taken { records, _aside: Aside::new(aside) }))
+        })
     }
 
     /// Makes it durable that a bundle is spent.
     fn spend<E: From<StoreError>>(
         &self,
+        ledger: &Database,
         id: &BundleId,
         owner: &str,
         fits: impl FnOnce(&Entry) -> Result<(), E>,
     ) -> Result<Entry, E> {
         let failed = |e: redb::Error| self.failed(e);
-        let txn = self.ledger.begin_write().map_err(|e| failed(e.into()))?;
+        let txn = ledger.begin_write().map_err(|e| failed(e.into()))?;
         let entry = {
             let mut table = txn.open_table(LEDGER).map_err(|e| failed(e.into()))?;
             let entry = match table.get(&id.0).map_err(|e| failed(e.into()))? {

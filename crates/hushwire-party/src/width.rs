@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hushwire_fixed::{Program, Weights};
 use hushwire_graph::Params;
 use hushwire_mpc::{
-    ClientBundle, Comparison, Job, Key, MaskedWeights, MpcError, ServerBundle, WeightMasks, client,
-    helper, server,
+    ClientBundle, Comparison, Job, Key, MaskedWeights, MpcError, ServerBundle, Sink, WeightMasks,
+    client, helper, server,
 };
 use hushwire_net::{Link, Role};
 use hushwire_ring::Word;
@@ -29,7 +29,8 @@ pub(crate) trait Asking: Send + Sync {
         k02: &Key,
         helper: &Link,
         server: &Link,
-    ) -> Result<ClientBundle, MpcError>;
+        sink: &mut dyn Sink,
+    ) -> Result<(), MpcError>;
 
     fn infer(
         &self,
@@ -116,9 +117,10 @@ impl<W: Word> Asking for Masked<W> {
         k02: &Key,
         helper: &Link,
         server: &Link,
-    ) -> Result<ClientBundle, MpcError> {
+        sink: &mut dyn Sink,
+    ) -> Result<(), MpcError> {
         debug_assert_eq!((helper.peer(), server.peer()), (Role::Helper, Role::Server));
-        client::prepare(job, &self.0, k02, helper, server)
+        client::prepare(job, &self.0, k02, helper, server, sink)
     }
 
     fn infer(

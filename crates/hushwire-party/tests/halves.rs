@@ -6,7 +6,7 @@
 mod common;
 
 use common::{World, files, images, log};
-use hushwire_mpc::Comparison;
+use hushwire_mpc::{Comparison, Sink, Source};
 use hushwire_net::{NetError, Role};
 use hushwire_party::{BundleId, Client, ClientConfig, Entry, Hooks, PartyError, Store, StoreError};
 
@@ -27,9 +27,12 @@ fn rewrite(
     let (dir, aside) = (world.path(state).join("bundles"), world.path("aside"));
     let (old, new) = (open(world, state), open(world, "aside"));
     for (id, entry) in old.ready().unwrap() {
-        let (_, bytes) = old.take(&id, &entry.owner, fits).unwrap();
+        let (_, mut taken) = old.take(&id, &entry.owner, fits).unwrap();
         if let Some((id, entry)) = change(id, entry) {
-            new.add(&id, &entry, &bytes).unwrap();
+            let bytes: Vec<u8> = std::iter::from_fn(|| taken.take(1).ok()).map(|b| b[0]).collect();
+            let mut writer = new.writer(&id).unwrap();
+            writer.put(&bytes).unwrap();
+            new.add(writer, &entry).unwrap();
         }
     }
     drop((old, new));

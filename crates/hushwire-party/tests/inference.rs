@@ -215,3 +215,13 @@ fn an_inference_takes_milliseconds() {
     assert!(best < 0.5, "{best}");
     running.stop();
 }
+
+#[test]
+fn preprocessing_beyond_the_memory_goes_through_files() {
+    log();
+    let mut world = World::small();
+    world.memory_mib = 0;
+    let running = world.start();
+    world.one_inference(&running);
+    running.stop();
+}

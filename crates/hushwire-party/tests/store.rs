@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use hushwire_mpc::Comparison;
-use hushwire_party::{BundleId, Disk, Entry, Hash, State, Store, StoreError};
+use hushwire_mpc::{Comparison, Sink, Source};
+use hushwire_party::{BundleId, Disk, Entry, Hash, State, Store, StoreError, Taken};
 use proptest::prelude::*;
 
 fn open(dir: &Path) -> Store {
@@ -27,6 +27,19 @@ fn entry(owner: &str) -> Entry {
 
 fn id(number: u8) -> BundleId {
     BundleId([number; 16])
+}
+
+fn add(store: &Store, id: &BundleId, entry: &Entry, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut writer = store.writer(id)?;
+    for record in bytes.chunks(7) {
+        writer.put(record).expect("there is room");
+    }
+    store.add(writer, entry)
+}
+
+/// All the bytes of a bundle that was taken.
+fn read(mut taken: Taken) -> Vec<u8> {
+    std::iter::from_fn(|| taken.take(1).ok()).flat_map(|byte| byte.to_vec()).collect()
 }
 
 fn fits(_: &Entry) -> Result<(), StoreError> {
@@ -71,7 +84,7 @@ proptest! {
             match step {
                 Step::Add(n) => {
                     let bytes = vec![at as u8; 10 + at];
-                    let added = store.add(&id(n), &entry("peer"), &bytes);
+                    let added = add(&store, &id(n), &entry("peer"), &bytes);
                     if let std::collections::hash_map::Entry::Vacant(new) = contents.entry(n) {
                         prop_assert!(added.is_ok());
                         new.insert(bytes);
@@ -84,7 +97,7 @@ proptest! {
                     let taken = store.take(&id(n), "peer", fits);
                     if let Ok((_, bytes)) = taken {
                         prop_assert!(out.insert(n), "handed out twice");
-                        prop_assert_eq!(&*bytes, &contents[&n]);
+                        prop_assert_eq!(&read(bytes), &contents[&n]);
                         prop_assert!(!path(n).exists());
                     }
                 }
@@ -116,11 +129,11 @@ proptest! {
 fn declining_does_not_spend() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.add(&id(1), &entry("peer"), b"secret").unwrap();
+    add(&store, &id(1), &entry("peer"), b"secret").unwrap();
     let unknown = |_: &Entry| Err(StoreError::Unknown { id: id(9) });
     assert!(store.take(&id(1), "peer", unknown).is_err());
     assert!(matches!(store.take(&id(1), "another", fits), Err(StoreError::NotOwner { .. })));
-    assert_eq!(&**store.take(&id(1), "peer", fits).unwrap().1, b"secret");
+    assert_eq!(read(store.take(&id(1), "peer", fits).unwrap().1), b"secret");
     assert!(matches!(store.take(&id(1), "peer", fits), Err(StoreError::Spent { .. })));
     assert!(matches!(store.take(&id(2), "peer", fits), Err(StoreError::Unknown { .. })));
 }
@@ -132,10 +145,47 @@ fn files_are_private() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let store = open(&state);
-    store.add(&id(1), &entry("peer"), b"secret").unwrap();
+    add(&store, &id(1), &entry("peer"), b"secret").unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&state), 0o700);
     for file in std::fs::read_dir(&state).unwrap() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
+}
+
+#[test]
+fn processes_share_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let shared = || Store::shared(dir.path(), Arc::new(Disk)).expect("the store opens");
+    let (first, second) = (shared(), shared());
+    assert_eq!(first.name(), second.name());
+    let mut under_way = first.writer(&id(1)).unwrap();
+    under_way.put(b"half").unwrap();
+    // Whoever comes now sees that it is being written, and leaves it alone.
+    let third = shared();
+    assert_eq!(third.under_way().unwrap(), [id(1)]);
+    assert!(second.ready().unwrap().is_empty());
+    under_way.put(b" a bundle").unwrap();
+    first.add(under_way, &entry("peer")).unwrap();
+    assert!(third.under_way().unwrap().is_empty());
+    assert_eq!(second.ready().unwrap().len(), 1);
+    // Many want it, one gets it.
+    let taken: usize = std::thread::scope(|scope| {
+        let take = |store: Store| store.take(&id(1), "peer", fits).is_ok() as usize;
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(move || take(shared()))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 1);
+    assert!(matches!(second.take(&id(1), "peer", fits), Err(StoreError::Spent { .. })));
+}
+
+#[test]
+fn what_is_not_added_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut writer = store.writer(&id(1)).unwrap();
+    writer.put(&[7; 3 << 20]).unwrap();
+    drop(writer);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().path()).collect();
+    assert_eq!(left, [dir.path().join("ledger.redb")]);
 }

@@ -178,20 +178,66 @@ fn a_full_disk_ends_the_session_cleanly() {
 }
 
 #[test]
-fn one_state_directory_one_process() {
+fn clients_share_a_state_directory_and_servers_do_not() {
     log();
     let world = World::small();
     let running = world.start();
-    let mut first = world.connect(&running).unwrap();
-    first.prepare(1, 1).unwrap();
-    let mut second = world.connect(&running).unwrap();
-    let error = second.stored().unwrap_err();
-    assert!(matches!(error, PartyError::Store(StoreError::InUse { .. })), "{error}");
-    // What needs no store works.
     let input = images(&world.model, 1, 4).data;
-    world.check(&input, &second.infer(&input).unwrap().logits);
+    let mut clients: Vec<Client> = (0..2).map(|_| world.connect(&running).unwrap()).collect();
+    for client in &mut clients {
+        client.prepare(1, 2).unwrap();
+    }
+    for client in &mut clients {
+        let stored = client.stored().unwrap();
+        assert_eq!(stored.len(), 4, "each sees what the other made");
+    }
+    let ids: Vec<_> = clients[0].stored().unwrap().into_iter().map(|(id, _)| id).collect();
+    std::thread::scope(|scope| {
+        for (client, own) in clients.iter_mut().zip(ids.chunks(2)) {
+            let (world, input) = (&world, &input);
+            scope.spawn(move || {
+                for id in own {
+                    world.check(input, &client.infer_stored(id, input).unwrap().logits);
+                }
+            });
+        }
+    });
+    assert!(clients[1].stored().unwrap().is_empty());
     let again = Store::open(&world.path("server-state/bundles"), Hooks::default().storage);
     assert!(matches!(again, Err(StoreError::InUse { .. })));
-    drop((first, second));
+    drop(clients);
+    running.stop();
+}
+
+/// Two clients on one store, one of which compares with the server while the other prepares.
+#[test]
+fn comparing_leaves_alone_what_is_under_way() {
+    log();
+    let world = World::small();
+    let running = world.start();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                let mut other = world.connect(&running).unwrap();
+                other.stored().unwrap();
+                other.close().unwrap();
+            }
+        });
+        let made = world.connect(&running).and_then(|mut client| {
+            let made = client.prepare(1, 8)?.ids.len();
+            client.close().map(|()| made)
+        });
+        done.store(true, Ordering::SeqCst);
+        made.unwrap()
+    });
+    let mut client = world.connect(&running).unwrap();
+    let input = images(&world.model, 1, 4).data;
+    let stored = client.stored().unwrap();
+    assert_eq!(stored.len(), made, "none was given up");
+    for (id, _) in stored {
+        world.check(&input, &client.infer_stored(&id, &input).unwrap().logits);
+    }
+    client.close().unwrap();
     running.stop();
 }

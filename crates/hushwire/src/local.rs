@@ -26,6 +26,9 @@ use crate::serving::LISTENING;
 /// Large networks compute for long between two messages.
 const TIMEOUT_SECONDS: u64 = 900;
 
+/// Preprocessing of a request that each process holds in memory, in 2^20 bytes.
+const MEMORY_MIB: u64 = 512;
+
 /// How long children have to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -125,6 +128,7 @@ impl Parties {
                 max_stored: 1,
                 key_renewal_days: 1,
                 stored_days: 1,
+                memory_mib: MEMORY_MIB,
                 share_usage: true,
                 helper: peer("helper", &helper),
                 link: line,
@@ -134,6 +138,7 @@ impl Parties {
             identity: dir.join("client"),
             state: dir.join("client-state"),
             timeout_seconds: TIMEOUT_SECONDS,
+            memory_mib: MEMORY_MIB,
             network: None,
             comparison: task.comparison,
             server: peer("server", &server),

@@ -95,10 +95,7 @@ impl<W: Word> Wire<W> {
     fn mask(layout: &GateLayout<'_>, p0: &Prf, passing: &Passing<W>) -> Self {
         let w = layout.width();
         let values = passing.masks.iter().zip(&passing.high).map(|(m, h)| m.wrapping_add(h.shl(w)));
-        Wire {
-            members: layout.words(p0, Purpose::Wire, layout.members),
-            passing: values.collect(),
-        }
+        Wire { members: layout.words(p0, Purpose::Wire, layout.members), passing: values.collect() }
     }
 
     fn negated(mut self) -> Self {

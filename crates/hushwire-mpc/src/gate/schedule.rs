@@ -117,7 +117,12 @@ pub(crate) fn ask<W: Word>(
                 let prepared = bundle.take(part.masked_len())?;
                 let keys = bundle.take_some(part.keys_len())?;
                 let at = step(part.op, Kind::First);
-                heard.push((part, prepared, keys, server.recv(Phase::Online, at, part.first_len())?));
+                heard.push((
+                    part,
+                    prepared,
+                    keys,
+                    server.recv(Phase::Online, at, part.first_len())?,
+                ));
             }
             let answers = map(heard, |(part, prepared, keys, first)| {
                 client::answer(part, layer, p0, &prepared, &keys, &first)
@@ -179,9 +184,10 @@ pub(crate) fn serve<W: Word>(
             }
             opened.push(waiting);
         }
-        if let Some((stripe, asked)) = stage.checked_sub(AHEAD).and_then(|asked| {
-            Some((*stripes.get(asked)?, std::mem::take(&mut opened[asked])))
-        }) {
+        if let Some((stripe, asked)) = stage
+            .checked_sub(AHEAD)
+            .and_then(|asked| Some((*stripes.get(asked)?, std::mem::take(&mut opened[asked]))))
+        {
             let mut heard = Vec::with_capacity(stripe.len());
             for (part, opened) in stripe.iter().zip(asked) {
                 let at = step(part.op, Kind::Second);

@@ -88,8 +88,8 @@ pub(crate) fn open<W: Word>(
     let mut out = Vec::with_capacity(layout.first_len());
     pack(&own, w, &mut out);
 
-    let Dealt { comparing, signs, shares, carries } =
-        unpack_dealt(layout, layer, p1, received, m1).map_err(|e| match e {
+    let Dealt { comparing, signs, shares, carries } = unpack_dealt(layout, layer, p1, received, m1)
+        .map_err(|e| match e {
             Malformed::Packing(source) => message("the helper's material")(source),
             Malformed::Comparing(e) => e,
         })?;
@@ -107,16 +107,8 @@ pub(crate) fn open<W: Word>(
     let mut opened_carries = Bits::from_fn(layout.carries(), |k| shifted[k].shr(w - 1) == W::ZERO);
     opened_carries.xor_assign(&layout.stream(p1, Purpose::IdentityBit).bits(layout.carries()));
 
-    let mut opened = Opened {
-        public,
-        shares,
-        carries,
-        shifted,
-        opened_carries,
-        deciding,
-        signs,
-        masks,
-    };
+    let mut opened =
+        Opened { public, shares, carries, shifted, opened_carries, deciding, signs, masks };
     if layout.at_once() {
         // The masked decisions ride along.
         let ready = opened.deciding.finish(layout, layer, &[], &opened.signs, false)?;

@@ -66,7 +66,7 @@ impl Client {
             return Err(PartyError::Over);
         }
         self.open_store()?;
-        let (entry, bytes) = self.store()?.take(id, &self.owner, |entry: &Entry| {
+        let (entry, records) = self.store()?.take(id, &self.owner, |entry: &Entry| {
             self.check(id, entry)?;
             if entry.batch != batch {
                 let reason = format!("it is for {} samples, not {batch}", entry.batch);
@@ -76,8 +76,7 @@ impl Client {
         })?;
         self.guarded(|client| {
             client.hooks.reach(Stage::Taken)?;
-            let bundle = ClientBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
-            drop(bytes);
+            let bundle = ClientBundle::new(records);
             let job = client.job(batch, entry.comparison);
             say(&client.server, &Request::Stored { bundle: *id })?;
             let Ready = hear(&client.server)?;
@@ -108,7 +107,7 @@ impl Client {
     fn open_store(&mut self) -> Result<(), PartyError> {
         if self.store.is_none() {
             let dir = self.config.state.join("bundles");
-            let store = Store::open(&dir, Arc::clone(&self.hooks.storage))?;
+            let store = Store::shared(&dir, Arc::clone(&self.hooks.storage))?;
             self.guarded(|client| client.compare(&store))?;
             self.store = Some(store);
         }
@@ -118,13 +117,18 @@ impl Client {
     /// Tells the server which bundles we have halves of, and gives up those whose other halves it
     /// lacks: a crash at the wrong moment leaves one half without the other.
     fn compare(&self, store: &Store) -> Result<(), PartyError> {
-        let ready = store.ready()?.into_iter();
-        let bundles = ready.filter(|(_, entry)| entry.owner == self.owner).map(|(id, _)| id);
         say(&self.server, &Request::Compare)?;
-        say(&self.server, &Halves { store: store.name(), bundles: bundles.collect() })?;
+        // The server has looked at what it has; what we list now includes all that it saw us begin.
+        let Ready = hear(&self.server)?;
+        let mut halves: HashSet<BundleId> = store.under_way()?.into_iter().collect();
+        let ready = store.ready()?.into_iter().filter(|(_, entry)| entry.owner == self.owner);
+        let ready: HashSet<BundleId> = ready.map(|(id, _)| id).collect();
+        halves.extend(&ready);
+        let bundles = halves.into_iter().collect();
+        say(&self.server, &Halves { store: store.name(), bundles })?;
         let Halves { bundles, .. } = hear(&self.server)?;
         let both: HashSet<BundleId> = bundles.into_iter().collect();
-        store.discard(|id, entry| entry.owner == self.owner && !both.contains(id))?;
+        store.discard(|id, _| ready.contains(id) && !both.contains(id))?;
         Ok(())
     }
 
@@ -135,7 +139,11 @@ impl Client {
         self.request(&Request::Prepare { batch, comparison, count })?;
         let mut ids = Vec::new();
         for _ in 0..count {
-            let (id, bundle) = self.offline(&job)?;
+            let id = self.next_bundle()?;
+            let mut writer = self.store()?.writer(&id)?;
+            self.offline(&job, &id, &mut writer)?;
+            // The server has its half: nobody who compares now finds ours without it.
+            let Ready = hear(&self.server)?;
             let store = self.store()?;
             let entry = Entry {
                 owner: self.owner.clone(),
@@ -147,10 +155,9 @@ impl Client {
                 created: now(),
                 state: State::Ready,
             };
-            store.add(&id, &entry, &bundle.to_bytes())?;
+            store.add(writer, &entry)?;
             ids.push(id);
         }
-        let Ready = hear(&self.server)?;
         let seconds = start.elapsed().as_secs_f64();
         let outcome = self.outcome(Vec::new(), Some(seconds), 0.0)?;
         let Outcome { setup, offline, parties, .. } = outcome;

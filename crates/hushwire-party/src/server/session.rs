@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::thread;
 
-use hushwire_mpc::{Job, ServerBundle, server};
+use hushwire_mpc::{Job, MpcError, ServerBundle, Sink, server};
 use hushwire_net::{Incoming, Link, Role, SessionId, SharedKey, Traffic, agree, connect};
 
 use super::{Epoch, Shared, discard_useless};
@@ -11,6 +11,7 @@ use crate::description::PROTOCOL;
 use crate::hooks::Stage;
 use crate::report::{cpu_seconds, traffic_since};
 use crate::seats::Seat;
+use crate::spool::Spool;
 use crate::store::{Entry, State, now};
 use crate::wire::{
     Announce, Description, Grant, Halves, Hello, ModelKey, Need, Ready, Report, Request, Verdict,
@@ -146,20 +147,26 @@ impl Session<'_> {
             Request::Fresh { batch, comparison } => {
                 let job = self.job(batch, comparison)?;
                 say(self.helper, &Grant(request))?;
-                let bundle = self.prepare(&job)?.1;
+                let config = &self.shared.config;
+                let mut spool = Spool::new(config.state.clone(), config.memory_mib);
+                let id = self.next_bundle()?;
+                self.prepare(&job, &id, &mut spool)?;
+                let source =
+                    spool.into_source().map_err(|e| PartyError::Mpc(MpcError::Keeping(e)))?;
                 say(self.client, &Ready)?;
-                self.infer(&job, bundle)?;
+                self.infer(&job, ServerBundle::new(source))?;
             }
             Request::Prepare { batch, comparison, count } => {
                 let job = self.job(batch, comparison)?;
                 let store = self.check_room(count)?;
                 say(self.helper, &Grant(request))?;
                 for _ in 0..count {
-                    let (id, bundle) = self.prepare(&job)?;
-                    let entry = self.entry(&job, store);
-                    self.shared.store.add(&id, &entry, &bundle.to_bytes())?;
+                    let id = self.next_bundle()?;
+                    let mut writer = self.shared.store.writer(&id)?;
+                    self.prepare(&job, &id, &mut writer)?;
+                    self.shared.store.add(writer, &self.entry(&job, store))?;
+                    say(self.client, &Ready)?;
                 }
-                say(self.client, &Ready)?;
             }
             Request::Stored { bundle } => {
                 let (job, bundle) = self.take(&bundle)?;
@@ -186,12 +193,16 @@ impl Session<'_> {
     /// Gives up the halves of bundles whose other halves the client's store lacks, and tells which
     /// are left.
     fn compare(&mut self) -> Result<(), PartyError> {
-        let Halves { store, bundles } = hear(self.client)?;
-        let listed: HashSet<BundleId> = bundles.into_iter().collect();
         let ledger = &self.shared.store;
         discard_useless(ledger, &self.epoch.file, self.shared.config.stored_days)?;
+        // Only what is there before the client lists its halves can be without the other.
+        let found: HashSet<BundleId> = ledger.ready()?.into_iter().map(|(id, _)| id).collect();
+        say(self.client, &Ready)?;
+        let Halves { store, bundles } = hear(self.client)?;
+        let listed: HashSet<BundleId> = bundles.into_iter().collect();
         let own = |entry: &Entry| entry.owner == self.owner && entry.store == store;
-        ledger.discard(|id, entry| own(entry) && !listed.contains(id))?;
+        let alone = |id: &BundleId| found.contains(id) && !listed.contains(id);
+        ledger.discard(|id, entry| own(entry) && alone(id))?;
         let both = ledger.ready()?.into_iter().filter(|(_, entry)| own(entry));
         let bundles = both.map(|(id, _)| id).collect();
         self.store = Some(store);
@@ -226,13 +237,17 @@ impl Session<'_> {
         }
     }
 
-    fn prepare(&mut self, job: &Job) -> Result<(BundleId, ServerBundle), PartyError> {
+    /// Names the bundle that is made next.
+    fn next_bundle(&mut self) -> Result<BundleId, PartyError> {
         self.shared.hooks.reach(Stage::Offline)?;
         let id = BundleId::new(&self.id, self.bundles);
         self.bundles += 1;
-        let bundle = server::prepare(job, &id.key(&self.k12), self.helper, self.client)
-            .map_err(|e| PartyError::in_program(e, &job.program))?;
-        Ok((id, bundle))
+        Ok(id)
+    }
+
+    fn prepare(&self, job: &Job, id: &BundleId, sink: &mut dyn Sink) -> Result<(), PartyError> {
+        let prepared = server::prepare(job, &id.key(&self.k12), self.helper, self.client, sink);
+        prepared.map_err(|e| PartyError::in_program(e, &job.program))
     }
 
     fn infer(&self, job: &Job, bundle: ServerBundle) -> Result<(), PartyError> {
@@ -243,7 +258,7 @@ impl Session<'_> {
 
     fn take(&self, id: &BundleId) -> Result<(Job, ServerBundle), PartyError> {
         let unfit = |reason: &str| PartyError::Bundle { id: *id, reason: reason.to_owned() };
-        let (entry, bytes) = self.shared.store.take(id, &self.owner, |entry: &Entry| {
+        let (entry, records) = self.shared.store.take(id, &self.owner, |entry: &Entry| {
             if entry.network != self.shared.network.hash() {
                 return Err(unfit("it was made for another network"));
             }
@@ -254,7 +269,6 @@ impl Session<'_> {
         })?;
         let program = self.shared.network.program();
         let job = Job::new(program.clone(), entry.batch as usize, entry.comparison);
-        let bundle = ServerBundle::from_bytes(&bytes).map_err(PartyError::Mpc)?;
-        Ok((job, bundle))
+        Ok((job, ServerBundle::new(records)))
     }
 }

@@ -20,13 +20,13 @@ pub enum StoreError {
     },
     /// The disk is full.
     #[error(
-        "the disk is full: {} needs {needed} bytes; make room, or prepare fewer bundles",
+        "the disk is full: {} needs more than {needed} bytes; make room, or prepare fewer bundles",
         path.display()
     )]
     Full {
         /// The file that did not fit.
         path: PathBuf,
-        /// Its length.
+        /// Bytes that it should have by now; more were to come.
         needed: u64,
     },
     /// A file or directory cannot be read or written.

@@ -2,19 +2,20 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 
-use redb::ReadableTable;
+use redb::{Database, ReadableTable};
 
-use super::{BUNDLE, Entry, LEDGER, State, Store, StoreError, encode};
+use super::{BUNDLE, Entry, LEDGER, State, Store, StoreError, encode, writer};
 use crate::BundleId;
 
 impl Store {
     /// Removes files that the ledger does not call ready, and marks entries whose files are gone.
-    pub(super) fn recover(&self) -> Result<(), StoreError> {
+    pub(super) fn recover(&self, ledger: &Database) -> Result<(), StoreError> {
         let io = |source| StoreError::Io { path: self.dir.clone(), source };
         let mut ready: HashSet<BundleId> = HashSet::new();
         {
-            let txn = self.ledger.begin_write().map_err(|e| self.failed(e))?;
+            let txn = ledger.begin_write().map_err(|e| self.failed(e))?;
             {
                 let mut table = txn.open_table(LEDGER).map_err(|e| self.failed(e))?;
                 let mut gone = Vec::new();
@@ -36,19 +37,25 @@ impl Store {
             }
             txn.commit().map_err(|e| self.failed(e))?;
         }
+        let mut stale = Vec::new();
         for file in fs::read_dir(&self.dir).map_err(io)? {
             let path = file.map_err(io)?.path();
             let ending = path.extension().and_then(|e| e.to_str());
             let id = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
-            let stale = match (ending, id) {
-                (Some(BUNDLE), Some(id)) => !ready.contains(&id),
-                (Some(crate::files::PARTIAL), _) => true,
-                _ => false,
-            };
-            if stale {
-                tracing::info!(path = %path.display(), "removing what an earlier run left");
-                fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
+            if ending == Some(BUNDLE) && id.is_some_and(|id| !ready.contains(&id)) {
+                stale.push(path);
             }
+        }
+        let abandoned = writer::aside(&self.dir)?.into_iter().filter(|(_, _, busy)| !busy);
+        stale.extend(abandoned.map(|(_, path, _)| path));
+        for path in stale {
+            tracing::info!(path = %path.display(), "removing what an earlier run left");
+            let removed = fs::remove_file(&path);
+            // Its writer may have put it in place or removed it meanwhile.
+            removed.or_else(|source| {
+                let gone = source.kind() == io::ErrorKind::NotFound;
+                if gone { Ok(()) } else { Err(StoreError::Io { path, source }) }
+            })?;
         }
         Ok(())
     }

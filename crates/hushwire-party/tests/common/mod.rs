@@ -109,6 +109,7 @@ pub struct World {
     pub max_sessions: usize,
     pub cache_mib: u64,
     pub share_usage: bool,
+    pub memory_mib: u64,
     pub server_state: &'static str,
     /// A line that all of them emulate.
     pub line: Option<LineConfig>,
@@ -146,6 +147,7 @@ impl World {
             max_sessions: 16,
             cache_mib: 64,
             share_usage: false,
+            memory_mib: 512,
             server_state: "server-state",
             line: None,
         }
@@ -194,6 +196,7 @@ impl World {
             key_renewal_days: 30,
             stored_days: 30,
             share_usage: self.share_usage,
+            memory_mib: self.memory_mib,
             helper: PeerConfig {
                 address: helper.addr().to_string(),
                 certificate: self.certificate("helper"),
@@ -204,6 +207,7 @@ impl World {
 
     pub fn client_config(&self, running: &Running) -> ClientConfig {
         ClientConfig {
+            memory_mib: self.memory_mib,
             identity: self.path("client"),
             state: self.path("client-state"),
             timeout_seconds: self.timeout,

@@ -1,5 +1,7 @@
 //! Flags that several commands share, each defined once.
 
+use std::sync::Arc;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -110,7 +112,7 @@ impl ComparisonArgs {
             Choice::Digits => Comparison::Digits,
             Choice::Auto => {
                 let time = |comparison| {
-                    let job = Job { comparison, ..job.clone() };
+                    let job = Job::new(Arc::clone(&job.program), job.batch, comparison);
                     self.line().seconds(&Prediction::new(&job))
                 };
                 let dcf_is_faster = time(Comparison::Dcf) < time(Comparison::Digits);

@@ -61,7 +61,7 @@ pub(crate) enum Next<W> {
     /// The part's output.
     Done(Wire<W>),
     /// Another message, after which the client's last one gives the output.
-    Ask(Vec<u8>, Decided<W>),
+    Ask(Vec<u8>, Box<Decided<W>>),
 }
 
 /// Opens the server's part `v1` of a gate's input; gives the first message.
@@ -144,7 +144,7 @@ impl<W: Word> Opened<W> {
         let own = masked(&ready, &masks, &mut third);
         let decisions = opened(own, second.0, layout, layer)?;
         let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
-        Ok(Next::Ask(third, decided))
+        Ok(Next::Ask(third, Box::new(decided)))
     }
 }
 

@@ -6,7 +6,7 @@
 //! session ([`Masks`]) the result is the same bit for bit.
 
 use crate::local;
-use crate::program::{Function, Gate, Groups, Members, Op, Program};
+use crate::program::{Function, Gate, Groups, Members, Op, Program, Tail};
 use crate::weights::{Weights, add_bias, add_param, apply_linear};
 use hushwire_plan::Window;
 use hushwire_ring::{Ring, Word};
@@ -49,10 +49,24 @@ pub fn encode<W: Word>(program: &Program, input: &[f32]) -> Vec<W> {
     input.iter().map(|&x| W::from_i64((f64::from(x) * scale).round() as i64)).collect()
 }
 
-/// Opened integers of `width` bits as real logits.
-pub fn decode<W: Word>(program: &Program, width: u32, output: &[W]) -> Vec<f32> {
+/// Opened integers of `width` bits as real outputs: the program's tail is applied.
+pub fn decode<W: Word>(program: &Program, width: u32, opened: &[W]) -> Vec<f32> {
     let ring = ring(width);
-    output.iter().map(|&x| (ring.signed(x) as f64 * program.output_step()) as f32).collect()
+    let real = |integers: &mut dyn Iterator<Item = i64>, step: f64| -> Vec<f32> {
+        integers.map(|x| (x as f64 * step) as f32).collect()
+    };
+    let mut signed = opened.iter().map(|&x| ring.signed(x));
+    let mut before = program.opened();
+    if program.tail.is_empty() {
+        return real(&mut signed, before.step);
+    }
+    let batch = opened.len() / before.len.max(1);
+    let mut words: Vec<u64> = signed.map(|x| x as u64).collect();
+    for Tail { local, value } in &program.tail {
+        words = local::apply(local, batch, value.len, true, |_| &words, |_| before.len);
+        before = value;
+    }
+    real(&mut words.iter().map(|&x| x as i64), before.step)
 }
 
 impl<'a, W: Word> Executor<'a, W> {
@@ -349,6 +363,7 @@ mod tests {
                 ops: vec![Op::Input, Op::Gate(gate), Op::Open { source: 1, truncate: 0, width: 8 }],
                 values: vec![value(true), value(true), value(false)],
                 last_use: vec![1, 2, 2],
+                tail: Vec::new(),
             };
             let weights = Weights::<u32>::quantise(&program, &hushwire_graph::Params::default());
             Executor::new(&program, &weights).run(1, input)

@@ -23,6 +23,18 @@ pub struct Program {
     pub values: Vec<Value>,
     /// For each value the last operation that reads it, so that it can be freed.
     pub last_use: Vec<usize>,
+    /// Public linear operations on the opened integers, by whoever gets the result: they need no
+    /// secrecy, and what they make is larger than what they read.
+    pub tail: Vec<Tail>,
+}
+
+/// An operation on what was opened. It reads the value before it, which it calls 0.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// The operation.
+    pub local: Local,
+    /// What it makes.
+    pub value: Value,
 }
 
 /// What is publicly known of a value.
@@ -271,6 +283,17 @@ impl Op {
 }
 
 impl Local {
+    /// Makes an operation that reads one value read `value`.
+    pub(crate) fn reads(&mut self, value: ValueId) {
+        match self {
+            Local::Combine { terms, .. } => terms.iter_mut().for_each(|term| term.0 = value),
+            Local::Gather { sources, .. } => sources.fill(value),
+            Local::SumPool { source, .. }
+            | Local::Scale { source, .. }
+            | Local::Interpolate { source, .. } => *source = value,
+        }
+    }
+
     /// The values that the operation reads.
     pub fn sources(&self) -> Vec<ValueId> {
         match self {
@@ -291,12 +314,12 @@ impl Program {
 
     /// Length of one output sample.
     pub fn output_len(&self) -> usize {
-        self.values[self.values.len() - 1].len
+        self.tail.last().map_or(self.opened().len, |last| last.value.len)
     }
 
-    /// The real number that the integer 1 of the output stands for.
-    pub fn output_step(&self) -> f64 {
-        self.values[self.values.len() - 1].step
+    /// What is opened.
+    pub fn opened(&self) -> &Value {
+        &self.values[self.values.len() - 1]
     }
 
     /// Sign decisions for one sample.

@@ -97,6 +97,7 @@ fn program(ring: u32, len: usize, op: Op, width: u32) -> Arc<Program> {
         ops: vec![Op::Input, op, Op::Open { source: 1, truncate: 0, width }],
         values: vec![value(true), value(wire), value(false)],
         last_use: vec![1, 2, 2],
+        tail: Vec::new(),
     })
 }
 

@@ -183,3 +183,29 @@ fn large_maps_agree() {
         }
     }
 }
+
+/// What enlarges the result is the client's to do: it costs nothing.
+#[test]
+fn enlarging_the_result_sends_nothing() {
+    let network = |side: usize| {
+        let mut net = common::Net::new(&[2, 9, 9]);
+        let input = net.input();
+        let a = net.conv(input, 3, 3, 1, 1);
+        let a = net.relu(a);
+        let b = net.conv(a, 3, 1, 1, 1);
+        if side > 9 {
+            let c = net.enlarge(b, side - 4);
+            net.enlarge(c, side);
+        }
+        net.finish()
+    };
+    let bytes = |model: &Model| {
+        let plan = plan(model, &[], &Settings::default());
+        let (logits, float) = agree(model, &plan, 2, Comparison::Digits);
+        assert_eq!(logits.len(), float.len());
+        assert!(largest_difference(&logits, &float) < 0.02);
+        let program = Arc::new(lower(&model.graph, &plan).expect("it lowers"));
+        Prediction::new(&Job::new(program, 1, Comparison::Digits)).total(Phase::Online)
+    };
+    assert_eq!(bytes(&network(9)), bytes(&network(33)));
+}

@@ -17,7 +17,7 @@ use crate::wire::{Ready, Report, Request, farewell, hear, say};
 use crate::{
     BundleId, ClientConfig, Hooks, Network, Outcome, PartiesReport, PartyError, PartyReport, Store,
 };
-pub use stored::Prepared;
+pub use stored::{Fitting, Prepared};
 
 /// A client in a session with a server and a helper.
 pub struct Client {

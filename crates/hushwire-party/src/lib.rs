@@ -29,7 +29,7 @@ mod width;
 mod wire;
 
 pub use bundle_id::BundleId;
-pub use client::{Client, Prepared};
+pub use client::{Client, Fitting, Prepared};
 pub use config::{
     ClientConfig, ConfigError, HelperConfig, LineConfig, PeerConfig, ServerConfig, identity_files,
 };

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{World, at, files, images, log};
+use common::{World, at, files, images, log, sizes};
 use hushwire_net::Role;
 use hushwire_party::{Action, Client, Hooks, PartyError, Stage, Storage, Store, StoreError};
 
@@ -32,8 +32,8 @@ fn bundles_outlive_restarts_and_work_once() {
     let stored = client.stored().unwrap();
     assert_eq!(stored.len(), 3);
     let input = images(&world.model, 2, 4).data;
-    for (id, batch) in &stored[..2] {
-        assert_eq!(*batch, 2);
+    for (id, entry) in &stored[..2] {
+        assert_eq!(entry.batch, 2);
         let outcome = client.infer_stored(id, &input).unwrap();
         world.check(&input, &outcome.logits);
         assert_eq!(outcome.offline.bytes.total(), 0);
@@ -71,7 +71,7 @@ fn a_client_that_forgets_is_refused_by_the_server() {
     config.state = world.path("copy");
     // It compares what it has with the server while the bundle is whole.
     let mut forgetful = Client::connect(config.clone()).unwrap();
-    assert_eq!(forgetful.stored().unwrap(), [(id, 1)]);
+    assert_eq!(sizes(&forgetful.stored().unwrap()), [(id, 1)]);
     let input = images(&world.model, 1, 4).data;
     let mut client = world.connect(&running).unwrap();
     world.check(&input, &client.infer_stored(&id, &input).unwrap().logits);

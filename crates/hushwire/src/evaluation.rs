@@ -144,7 +144,7 @@ impl<'a> Evaluation<'a> {
     /// The result.
     pub fn finish(self) -> Counts {
         let private = self.parties.is_some();
-        let step = self.fixed.as_ref().map(|(_, program)| program.output_step());
+        let step = self.fixed.as_ref().map(|(_, program)| program.opened().step);
         let difference = f64::from(self.agreement_fixed.max_difference());
         Counts {
             accuracy: self.score.value(),

@@ -55,6 +55,13 @@ pub fn report_error(error: &Error) {
     note(text);
 }
 
+/// How long ago, in the largest unit of which there is one.
+pub fn age(seconds: u64) -> String {
+    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "min")];
+    let fits = units.into_iter().find(|(unit, _)| seconds >= *unit);
+    fits.map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
 /// A table: the first column to the left, the others to the right.
 pub struct Table {
     rows: Vec<Vec<String>>,

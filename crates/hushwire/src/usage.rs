@@ -61,13 +61,11 @@ impl Usage {
         self.parties.add(&outcome.parties);
     }
 
-    /// What stored preprocessing took.
-    pub fn of_prepared(prepared: &Prepared) -> Usage {
-        let mut usage = Usage::default();
-        usage.setup.add(&prepared.setup);
-        usage.offline.add(&prepared.offline);
-        usage.parties.add(&prepared.parties);
-        usage
+    /// Adds stored preprocessing.
+    pub fn add_prepared(&mut self, prepared: &Prepared) {
+        self.setup.add(&prepared.setup);
+        self.offline.add(&prepared.offline);
+        self.parties.add(&prepared.parties);
     }
 
     /// As people read it.

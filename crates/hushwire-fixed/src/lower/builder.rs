@@ -1,7 +1,9 @@
 //! Appends operations to a program and keeps track of scales.
 
 use super::exp2;
-use crate::program::{FILL, Function, Gate, Linear, Local, Members, Op, Program, Value, ValueId};
+use crate::program::{
+    FILL, Function, Gate, Linear, Local, Members, Op, Program, Tail, Value, ValueId,
+};
 use hushwire_graph::ParamId;
 use hushwire_plan::{Format, Window};
 use hushwire_ring::ConvShape;
@@ -16,11 +18,12 @@ pub(super) struct Builder {
     ring: u32,
     ops: Vec<Op>,
     values: Vec<Value>,
+    tail: Vec<Tail>,
 }
 
 impl Builder {
     pub(super) fn new(ring: u32) -> Builder {
-        Builder { ring, ops: Vec::new(), values: Vec::new() }
+        Builder { ring, ops: Vec::new(), values: Vec::new(), tail: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Program {
@@ -30,7 +33,7 @@ impl Builder {
                 last_use[source] = i;
             }
         }
-        Program { ring: self.ring, ops: self.ops, values: self.values, last_use }
+        Program { ring: self.ring, ops: self.ops, values: self.values, last_use, tail: self.tail }
     }
 
     pub(super) fn is_wire(&self, value: ValueId) -> bool {
@@ -196,12 +199,35 @@ impl Builder {
         value: ValueId,
         format: Format,
     ) -> Result<(), String> {
+        let value = self.cut_tail(value);
         let (source, truncate) = self.truncation(name, value, format.fractional_bits);
         self.fits(format, truncate)?;
         let op = Op::Open { source, truncate, width: format.width };
         let (len, step) = (self.len(source), self.step(source) * exp2(truncate as i32));
+        // The tail's steps were those of values before truncation and scaling.
+        let ratio = step / self.step(value);
+        self.tail.iter_mut().for_each(|tail| tail.value.step *= ratio);
         self.push(name, op, len, step);
         Ok(())
+    }
+
+    /// Takes enlarging operations off the end, to be applied after the result is opened; gives the
+    /// value before them.
+    fn cut_tail(&mut self, mut value: ValueId) -> ValueId {
+        while value + 1 == self.ops.len() {
+            let Op::Local(local) = &self.ops[value] else { break };
+            let &[source] = local.sources().as_slice() else { break };
+            if self.len(source) >= self.len(value) {
+                break;
+            }
+            let mut local = local.clone();
+            local.reads(0);
+            let made = self.values.remove(value);
+            self.ops.pop();
+            self.tail.insert(0, Tail { local, value: made });
+            value = source;
+        }
+        value
     }
 
     fn fits(&self, format: Format, truncate: u32) -> Result<(), String> {

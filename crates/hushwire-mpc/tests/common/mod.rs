@@ -4,8 +4,8 @@
 
 use hushwire_fixed::{Settings, calibrate};
 use hushwire_graph::{
-    Activation, Conv, Gemm, Graph, Metadata, Model, Node, NodeId, Op, OutputKind, ParamId,
-    ParamInfo, Params, Pool, Shape, Tensor,
+    Activation, Conv, Coordinates, Gemm, Graph, Interpolation, Metadata, Model, Node, NodeId, Op,
+    OutputKind, ParamId, ParamInfo, Params, Pool, Resize, Shape, Tensor,
 };
 use hushwire_plan::{Gate, Plan, SiteKind};
 
@@ -128,6 +128,18 @@ impl Net {
         };
         let op = if max { Op::MaxPool(pool) } else { Op::AveragePool(pool) };
         self.push(&format!("pool{}", self.nodes.len()), op, &[x], &shape)
+    }
+
+    /// Bilinear, corners onto corners.
+    pub fn enlarge(&mut self, x: NodeId, side: usize) -> NodeId {
+        let dims = self.shape(x);
+        let resize = Resize {
+            interpolation: Interpolation::Linear,
+            coordinates: Coordinates::AlignCorners,
+            scales: [side as f32 / dims[1] as f32, side as f32 / dims[2] as f32],
+        };
+        let name = format!("resize{}", self.nodes.len());
+        self.push(&name, Op::Resize(resize), &[x], &[dims[0], side, side])
     }
 
     pub fn finish(self) -> Model {

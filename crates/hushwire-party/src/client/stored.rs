@@ -10,7 +10,7 @@ use super::Client;
 use crate::hooks::Stage;
 use crate::store::{Entry, State, now};
 use crate::wire::{Halves, Ready, Request, hear, say};
-use crate::{BundleId, Outcome, PartiesReport, PartyError, PhaseReport, Store};
+use crate::{BundleId, Hash, Outcome, PartiesReport, PartyError, PhaseReport, Store};
 
 /// Bundles that were stored, and what they took.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -23,6 +23,32 @@ pub struct Prepared {
     pub offline: PhaseReport,
     /// What the processes used.
     pub parties: PartiesReport,
+}
+
+/// What a stored bundle must have been made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    owner: String,
+    network: Hash,
+    weights: [u8; 16],
+}
+
+impl Fitting {
+    /// Whether a bundle fits.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self, entry: &Entry) -> Result<(), &'static str> {
+        if entry.owner != self.owner {
+            Err("it was made with another server")
+        } else if entry.network != self.network {
+            Err("it was made for another network")
+        } else if entry.weights != self.weights {
+            Err("the model has new weights")
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl Client {
@@ -39,19 +65,23 @@ impl Client {
         self.guarded(|client| client.prepare_stored(batch, count))
     }
 
-    /// The stored bundles that fit this session's server, network and weights, oldest first, with
-    /// their batch sizes.
+    /// The stored bundles that fit this session's server, network and weights, oldest first.
     ///
     /// # Errors
     /// A state directory that cannot be used, which the client survives; any other error ends the
     /// session.
-    pub fn stored(&mut self) -> Result<Vec<(BundleId, usize)>, PartyError> {
+    pub fn stored(&mut self) -> Result<Vec<(BundleId, Entry)>, PartyError> {
         self.open_store()?;
-        let ready = self.store()?.ready()?;
-        let fits = |(id, entry): (BundleId, Entry)| {
-            self.check(&id, &entry).ok().map(|()| (id, entry.batch as usize))
-        };
-        Ok(ready.into_iter().filter_map(fits).collect())
+        let mut ready = self.store()?.ready()?;
+        ready.retain(|(id, entry)| self.check(id, entry).is_ok());
+        Ok(ready)
+    }
+
+    /// Tells which stored bundles fit this session's server, network and weights, also when it is
+    /// over.
+    pub fn fitting(&self) -> Fitting {
+        let (owner, network) = (self.owner.clone(), self.network.hash());
+        Fitting { owner, network, weights: self.weights }
     }
 
     /// One inference with stored preprocessing, which is used up whatever happens.
@@ -87,16 +117,8 @@ impl Client {
 
     /// Whether a stored bundle can be used in this session.
     fn check(&self, id: &BundleId, entry: &Entry) -> Result<(), PartyError> {
-        let reason = if entry.owner != self.owner {
-            "it was made with another server"
-        } else if entry.network != self.network.hash() {
-            "it was made for another network"
-        } else if entry.weights != self.weights {
-            "the model has new weights"
-        } else {
-            return Ok(());
-        };
-        Err(PartyError::Bundle { id: *id, reason: reason.to_owned() })
+        let refused = |reason: &str| PartyError::Bundle { id: *id, reason: reason.to_owned() };
+        self.fitting().check(entry).map_err(refused)
     }
 
     fn store(&self) -> Result<&Store, PartyError> {

@@ -13,8 +13,8 @@ use hushwire_graph::{
 use hushwire_mpc::Comparison;
 use hushwire_net::Identity;
 use hushwire_party::{
-    Client, ClientConfig, Handle, Helper, HelperConfig, Hooks, LineConfig, Network, PartyError,
-    PeerConfig, Server, ServerConfig, identity_files,
+    BundleId, Client, ClientConfig, Entry, Handle, Helper, HelperConfig, Hooks, LineConfig,
+    Network, PartyError, PeerConfig, Server, ServerConfig, identity_files,
 };
 use hushwire_plan::Plan;
 
@@ -293,4 +293,9 @@ pub fn at(
     act: impl Fn(hushwire_party::Stage) -> hushwire_party::Action + Send + Sync + 'static,
 ) -> Hooks {
     Hooks { at: Some(Arc::new(act)), ..Hooks::default() }
+}
+
+/// Names and batches of stored bundles.
+pub fn sizes(stored: &[(BundleId, Entry)]) -> Vec<(BundleId, u32)> {
+    stored.iter().map(|(id, entry)| (*id, entry.batch)).collect()
 }

@@ -144,7 +144,36 @@ fn parties_started_by_hand_answer() {
     assert_eq!(labels(&online), labels(&local));
     assert_eq!(online["offline"]["bytes"]["total"], 0);
     let left = bench.json("client --config client.toml list");
-    assert_eq!(left["bundles"].as_array().unwrap().len(), 1);
+    let left = left["bundles"].as_array().unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!((&left[0]["batch"], &left[0]["comparison"]), (&2.into(), &"digits".into()));
+    assert!(left[0]["age_seconds"].as_u64().unwrap() < 600);
+
+    // A pool makes up for what is used, also by several at once.
+    let mut pool = bench
+        .command("client --config client.toml pool --size 3")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let singles = || {
+        let list = bench.json("client --config client.toml list");
+        let bundles = list["bundles"].as_array().unwrap();
+        bundles.iter().filter(|bundle| bundle["batch"] == 1).count()
+    };
+    eventually("a filled pool", || singles() == 3);
+    let infer = "client --config client.toml infer --input 0.png --stored --json";
+    let children: Vec<Child> =
+        (0..2).map(|_| bench.command(infer).stdout(Stdio::piped()).spawn().unwrap()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(labels(&report)[0], labels(&local)[0]);
+    }
+    eventually("a pool filled again", || singles() == 3);
+    signal(&pool, "INT");
+    assert!(pool.wait().unwrap().success());
 
     let error = bench.error("client --config stranger.toml list", 1);
     assert!(error.contains("cannot connect"), "{error}");

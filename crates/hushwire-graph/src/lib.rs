@@ -39,3 +39,8 @@ pub use op::{Conv, Coordinates, Gemm, Interpolation, NearestRounding, Op, Pool, 
 pub use params::{ParamId, ParamInfo, Params};
 pub use polynomial::Polynomial;
 pub use tensor::Tensor;
+
+/// Products of matrices in slices.
+pub mod gemm {
+    pub use crate::exec::gemm::{Destination, Matrix, multiply};
+}

@@ -15,6 +15,7 @@ mod picture;
 mod progress;
 mod score;
 mod serving;
+mod training;
 mod usage;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Demo(commands::demo::Args),
     Inspect(commands::inspect::Args),
     Calibrate(commands::calibrate::Args),
+    Tune(commands::tune::Args),
+    Train(commands::train::Args),
     Run(commands::run::Args),
     Eval(commands::eval::Args),
     Server(commands::server::Args),
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
+        Command::Tune(args) => commands::tune::run(&args),
+        Command::Train(args) => commands::train::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Server(args) => commands::server::run(&args),

@@ -6,38 +6,42 @@ use crate::Tensor;
 
 /// A matrix in a slice: element `(i, j)` at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub struct Matrix<'a> {
+    /// The elements.
     pub data: &'a [f32],
+    /// Distance of neighbours in a column.
     pub row_stride: usize,
+    /// Distance of neighbours in a row.
     pub column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
     /// Rows one after the other, `stride` elements apart.
-    pub(super) fn rows(data: &'a [f32], stride: usize) -> Self {
+    pub fn rows(data: &'a [f32], stride: usize) -> Self {
         Self { data, row_stride: stride, column_stride: 1 }
     }
 
     /// The matrix whose columns are those rows.
-    pub(super) fn columns(data: &'a [f32], stride: usize) -> Self {
+    pub fn columns(data: &'a [f32], stride: usize) -> Self {
         Self { data, row_stride: 1, column_stride: stride }
     }
 }
 
 /// How a product treats what is in its destination.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Destination {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Destination {
     /// Adds to it.
     Accumulate,
     /// Replaces it.
     Overwrite,
 }
 
-/// `out[i * stride + j] (+)= sum over l of a[i, l] * b[l, j]`, for `i < m`, `j < n`, `l < k`.
+/// `out[i * stride + j] (+)= sum over l of a[i, l] * b[l, j]`, for `i < m`, `j < n`, `l < k`; with
+/// `parallel` by all threads.
 ///
 /// # Panics
 /// If an element of a matrix lies outside its slice, or `stride < n`.
-pub(super) fn multiply(
+pub fn multiply(
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,

@@ -2,7 +2,7 @@
 
 mod conv;
 mod elementwise;
-mod gemm;
+pub(crate) mod gemm;
 mod movement;
 mod pool;
 mod resize;

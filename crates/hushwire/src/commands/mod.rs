@@ -10,3 +10,5 @@ pub mod inspect;
 pub mod keys;
 pub mod run;
 pub mod server;
+pub mod train;
+pub mod tune;

@@ -1,0 +1,94 @@
+//! The forward direction against the executor of `hushwire-graph` under the plan's hooks.
+//!
+//! Weights and inputs are whole numbers, so that both compute exactly and must agree to the bit.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::{everything, inputs};
+use hushwire_graph::{Executor, Model, Tensor};
+use hushwire_plan::float::GateHooks;
+use hushwire_plan::{ChannelGate, Gate, Group, Others, Plan, SiteKind};
+use hushwire_train::{Mode, Net, Pass};
+
+fn plan(model: &Model, gates: &[(&str, Gate)]) -> Plan {
+    let mut plan = Plan::exact(&model.graph);
+    for (node, gate) in gates {
+        let site =
+            plan.sites.iter_mut().find(|s| s.node == *node && s.kind == SiteKind::Activation);
+        site.unwrap().gate = gate.clone();
+    }
+    plan
+}
+
+fn agree(model: &Model, plan: &Plan) -> Tensor {
+    let input = inputs(21, 3);
+    let mut ignore = |_: hushwire_plan::float::Observed<'_>| {};
+    let mut hooks = GateHooks::new(&model.graph, plan, &mut ignore);
+    let expected = Executor::new(model).run_with(&input, &mut hooks).unwrap();
+    let net = Net::new(model, Some(plan)).unwrap();
+    let mut pass = Pass::default();
+    // A second batch of another size in the same buffers.
+    for samples in [21, 4] {
+        let len = samples * input.sample_len();
+        pass.input(&net, samples).copy_from_slice(&input.data[..len]);
+        let logits = pass.forward(&net, Mode::Train);
+        assert_eq!(logits, &expected.data[..samples * 5]);
+    }
+    expected
+}
+
+#[test]
+fn exact_gates() {
+    let model = everything("Relu", 1.0);
+    agree(&model, &Plan::exact(&model.graph));
+}
+
+#[test]
+fn patches_identity_and_zero() {
+    let model = everything("Relu", 1.0);
+    let exact = agree(&model, &Plan::exact(&model.graph));
+    let channels = vec![
+        ChannelGate::Patch(2, 2),
+        ChannelGate::Patch(3, 5),
+        ChannelGate::Identity,
+        ChannelGate::Patch(8, 8),
+    ];
+    let mut others = vec![ChannelGate::Patch(1, 1); 6];
+    others[2] = ChannelGate::Zero;
+    others[4] = ChannelGate::Patch(3, 1);
+    let gates = [("act1", Gate::Patches(channels)), ("act2", Gate::Patches(others))];
+    let shared = agree(&model, &plan(&model, &gates));
+    assert_ne!(exact.data, shared.data);
+    agree(&model, &plan(&model, &[("act1", Gate::Identity), ("act3", Gate::Zero)]));
+}
+
+#[test]
+fn groups_with_forms_of_their_own() {
+    let model = everything("Relu", 1.0);
+    for others in [Others::Exact, Others::Identity, Others::Zero] {
+        let list = vec![
+            Group { members: (0..40).collect(), form: vec![(3, 2), (17, -1), (90, 1)] },
+            Group { members: vec![50, 95, 41], form: vec![(50, 1)] },
+        ];
+        let vector = Group { members: vec![0, 1, 5], form: vec![(6, -3), (2, 1)] };
+        let gates = [
+            ("act2", Gate::Groups { list, others }),
+            ("act3", Gate::Groups { list: vec![vector], others }),
+        ];
+        agree(&model, &plan(&model, &gates));
+    }
+}
+
+#[test]
+fn plans_of_other_networks_are_refused() {
+    let (model, other) = (everything("Relu", 1.0), everything("Tanh", 1.0));
+    assert!(Net::new(&model, Some(&Plan::exact(&other.graph))).is_err());
+}
+
+#[test]
+fn the_exported_model_is_the_one_that_was_read() {
+    let model = everything("Relu", 1.0);
+    assert_eq!(Net::new(&model, None).unwrap().to_model(), model);
+}

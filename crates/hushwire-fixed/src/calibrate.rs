@@ -4,6 +4,7 @@
 //! not on how its weights happen to be scaled. What the images did not show is covered by headroom:
 //! a value may be 2^headroom times the largest seen before a gate's width is exceeded.
 
+use crate::Weights;
 use crate::lower::{LowerError, lower, pools_before_activations};
 use crate::program::{Op as Step, Program, ValueId};
 use hushwire_graph::{Activation, ExecError, Executor, Model, NodeId, Op, Tensor};
@@ -11,6 +12,7 @@ use hushwire_plan::float::{GateHooks, Observed};
 use hushwire_plan::{
     CheckError, Format, Gate, InputFormat, LayerFormat, Numbers, Plan, Site, SiteKind, Window,
 };
+use hushwire_ring::Word;
 
 /// How finely values are represented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub struct Settings {
     pub preferred_ring: u32,
     /// Weight bits that are kept even if the ring gets wider than preferred.
     pub least_weight_bits: i32,
+    /// Error of the outputs, in percent of their size, above which weights get more bits than these
+    /// settings give them: networks whose channels have weights of very different sizes need it.
+    pub tolerance_percent: u32,
 }
 
 impl Default for Settings {
@@ -39,6 +44,7 @@ impl Default for Settings {
             window_bits: 13,
             preferred_ring: 32,
             least_weight_bits: 8,
+            tolerance_percent: 2,
         }
     }
 }
@@ -83,7 +89,77 @@ pub fn calibrate(
 ) -> Result<Plan, CalibrateError> {
     plan.check(&model.graph)?;
     let ranges = Ranges::measure(model, plan, images)?;
-    let mut formats = Formats { model, plan, settings, ranges: &ranges, spare: Vec::new() };
+    let mut best = format(model, plan, &ranges, settings)?;
+    let sample = Sample::new(model, plan, images)?;
+    let mut error = sample.error(model, &best)?;
+    for extra in 1..=MOST_EXTRA_BITS {
+        if error * 100.0 <= f64::from(settings.tolerance_percent) {
+            break;
+        }
+        let weight_bits = settings.weight_bits + extra;
+        let finer = Settings { weight_bits, least_weight_bits: weight_bits, ..*settings };
+        let candidate = format(model, plan, &ranges, &finer)?;
+        let improved = sample.error(model, &candidate)?;
+        if improved < error {
+            (best, error) = (candidate, improved);
+        }
+    }
+    Ok(best)
+}
+
+/// Weight bits that are added at most where outputs are not precise enough.
+const MOST_EXTRA_BITS: i32 = 5;
+
+/// Samples on which the precision of the outputs is measured.
+const SAMPLES: usize = 4;
+
+/// A few images and what the plan makes of them in floating point.
+struct Sample {
+    input: Vec<f32>,
+    batch: usize,
+    output: Vec<f32>,
+}
+
+impl Sample {
+    fn new(model: &Model, plan: &Plan, images: &Tensor) -> Result<Sample, CalibrateError> {
+        let batch = images.batch().min(SAMPLES);
+        let input = images.data[..batch * images.sample_len()].to_vec();
+        let shape = model.graph.input_shape().with_batch(batch);
+        let mut ignore = |_: Observed<'_>| {};
+        let mut hooks = GateHooks::new(&model.graph, plan, &mut ignore);
+        let output =
+            Executor::new(model).run_with(&Tensor::new(shape, input.clone()), &mut hooks)?.data;
+        Ok(Sample { input, batch, output })
+    }
+
+    /// Root of the mean square of the fixed-point outputs' errors, relative to the outputs'.
+    fn error(&self, model: &Model, plan: &Plan) -> Result<f64, CalibrateError> {
+        let program = lower(&model.graph, plan)?;
+        let output = if program.ring <= u32::BITS {
+            self.run::<u32>(model, &program)
+        } else {
+            self.run::<u64>(model, &program)
+        };
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let size: f64 = self.output.iter().map(|x| square(*x)).sum();
+        let error: f64 = output.iter().zip(&self.output).map(|(a, b)| square(a - b)).sum();
+        Ok(if error == 0.0 { 0.0 } else { (error / size).sqrt() })
+    }
+
+    fn run<W: Word>(&self, model: &Model, program: &Program) -> Vec<f32> {
+        let weights = Weights::<W>::quantise(program, &model.params);
+        crate::Executor::new(program, &weights).run(self.batch, &self.input).0
+    }
+}
+
+/// The plan with number formats as the settings say.
+fn format(
+    model: &Model,
+    plan: &Plan,
+    ranges: &Ranges,
+    settings: &Settings,
+) -> Result<Plan, CalibrateError> {
+    let mut formats = Formats { model, plan, settings, ranges, spare: Vec::new() };
     let mut calibrated = formats.plan();
     let (mut program, mut need) = minimal_ring(model, &mut calibrated)?;
     // Where a gate needs more than the preferred ring, the layers that feed it give up weight bits.
@@ -239,7 +315,8 @@ impl Formats<'_> {
                     let bits =
                         if wire[source.0] { (finest.floor() as i32).min(own + 2) } else { own };
                     let mut site = Site::uncalibrated(&node.name, SiteKind::MaxPool, Gate::Exact);
-                    site.format = Some(self.format(bits, 2.0 * range, 2.0 * range, true));
+                    site.format =
+                        Some(self.format(bits, 2.0 * range, 2.0 * range, Some(2.0 * range)));
                     sites.push(site);
                     if behind.is_some() {
                         wire[id.0] = true;
@@ -259,7 +336,7 @@ impl Formats<'_> {
         let range = self.ranges.value[graph.output.0];
         let mut output = Site::uncalibrated(name, SiteKind::Output, Gate::Exact);
         let bits = s.activation_bits - exponent(range) + s.headroom;
-        output.format = Some(self.format(bits, range, range, false));
+        output.format = Some(self.format(bits, range, range, None));
         sites.push(output);
         let input = InputFormat { fractional_bits: input_bits, range: input_range };
         Plan {
@@ -271,23 +348,25 @@ impl Formats<'_> {
         }
     }
 
-    /// The format of a gate with inputs to `range` and deciding forms to `form`.
-    fn format(&self, bits: i32, range: f64, form: f64, decides: bool) -> Format {
+    /// The format of a gate with inputs to `range` and deciding forms to `form`, of which numbers to
+    /// `decided` must be told apart from zero as finely as the settings say.
+    fn format(&self, bits: i32, range: f64, form: f64, decided: Option<f64>) -> Format {
         let s = self.settings;
         let magnitude = (bits + exponent(range) + s.headroom).max(1);
         // Bits of a form, its sign included.
         let form_bits = (bits + exponent(form) + s.headroom + 1).max(2);
         let width = (magnitude + 2).max(form_bits) as u32;
-        let window = decides.then(|| {
-            let compared = s.window_bits.min(form_bits as u32).max(2);
-            Window { low: form_bits as u32 - compared, bits: compared }
+        let window = decided.map(|decided| {
+            let fine = (bits + exponent(decided) + s.headroom + 1).clamp(2, form_bits) as u32;
+            let low = fine.saturating_sub(s.window_bits.max(2));
+            Window { low, bits: form_bits as u32 - low }
         });
         Format { fractional_bits: bits, width, range, window }
     }
 
     fn wire_format(&self, id: NodeId) -> Format {
         let range = self.ranges.value[id.0];
-        self.format(self.settings.activation_bits - exponent(range), range, range, false)
+        self.format(self.settings.activation_bits - exponent(range), range, range, None)
     }
 
     fn activation_site(&self, id: NodeId, activation: Activation) -> Site {
@@ -311,7 +390,12 @@ impl Formats<'_> {
             _ => (input + shift, true),
         };
         let form = self.ranges.form[id.0].unwrap_or(range);
-        let format = self.format(bits, range, form, decides);
+        // Far from its clip an activation only needs to be known to be far.
+        let told_apart = match activation {
+            Activation::Clip { .. } if gate == Gate::Exact => output.min(form),
+            _ => form,
+        };
+        let format = self.format(bits, range, form, decides.then_some(told_apart));
         Site { node: node.name.clone(), kind: SiteKind::Activation, gate, format: Some(format) }
     }
 

@@ -191,8 +191,16 @@ impl Evaluator {
     /// # Errors
     /// If parameters or levels differ, or the scale grows beyond the modulus.
     pub fn mul_plain(&self, x: &Ciphertext, y: &Plaintext) -> Result<Ciphertext, CkksError> {
-        let mut out = x.clone();
-        self.mul_plain_assign(&mut out, y)?;
+        self.check_plain(x, y)?;
+        let scale = x.scale * y.scale;
+        self.params.check_scale(x.level, scale)?;
+        let mut out = Ciphertext::undefined(&self.params, x.level, scale, x.parts.len());
+        for (part, out) in out.parts.iter_mut().enumerate() {
+            let limbs = out.chunks_exact_mut(self.params.degree());
+            for (i, (limb, table)) in limbs.zip(self.params.basis(x.level, 0)).enumerate() {
+                kernels::mul_to(&table.modulus, limb, x.limb(part, i), y.limb(i));
+            }
+        }
         Ok(out)
     }
 

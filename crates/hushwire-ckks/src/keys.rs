@@ -207,9 +207,8 @@ impl SecretKey {
                     params.permutation(invert_element(g, params.order())).apply(&mut target, secret)
                 }
             }
-            // The factor of the digit that has this prime; both sides are in Montgomery form.
-            kernels::from_montgomery(m, &mut source);
-            kernels::scale(m, &mut source, m.factor(params.special_product(gadget.specials, m)));
+            // The factor of the digit that has this prime; the source leaves Montgomery form.
+            kernels::scale(m, &mut source, params.special_product(gadget.specials, m));
             for (digit, error) in errors.iter().enumerate() {
                 let (b, a) = key.limbs_mut(t, digit);
                 encrypt_zero(m, b, a, &target, &error[t * n..(t + 1) * n]);

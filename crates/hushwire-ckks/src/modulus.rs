@@ -3,6 +3,8 @@
 //! The words are those of AVX-512 IFMA: an instruction gives the low or the high 52 bits of a
 //! product. Portable code uses the same words, so all paths compute the same numbers.
 
+use crate::simd::Isa;
+
 /// Bits of a word.
 pub(crate) const WORD: u32 = 52;
 /// All bits of a word.
@@ -42,6 +44,8 @@ pub(crate) struct Modulus {
     pub(crate) barrett: u64,
     /// 2^104 mod q: the Montgomery product with it multiplies by 2^52.
     pub(crate) r2: u64,
+    /// For which instructions kernels modulo this prime are.
+    pub(crate) isa: Isa,
 }
 
 impl Modulus {
@@ -58,7 +62,12 @@ impl Modulus {
             inverse: inverse & MASK,
             barrett: (1u64 << WORD) / q,
             r2: (r * r % u128::from(q)) as u64,
+            isa: Isa::Portable,
         }
+    }
+
+    pub(crate) fn with(self, isa: Isa) -> Self {
+        Self { isa, ..self }
     }
 
     pub(crate) fn add(&self, x: u64, y: u64) -> u64 {

@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sha2::{Digest, Sha256};
 
 use crate::automorphism::Permutation;
-use crate::buffer::Pool;
+use crate::buffer::{Buffer, Pool};
 use crate::embedding::Embedding;
 use crate::error::CkksError;
 use crate::modulus::{MAX_PRIME_BITS, Modulus, primes};
 use crate::ntt::{NttTable, leaf_exponents};
+use crate::simd::Isa;
 use crate::switch::{Division, SwitchTable};
 
 /// Most primes of a set.
@@ -115,21 +116,34 @@ impl Parameters {
     /// # Errors
     /// If it is malformed, has no primes, or is not 128-bit secure.
     pub fn new(spec: ParameterSpec) -> Result<Self, CkksError> {
-        Self::build(spec, false)
+        Self::build(spec, Isa::best(), false)
     }
 
-    /// Parameters from 2^4 up that need not be secure, for tests.
+    /// Parameters of degree 2^5 up that need not be secure, for tests.
     ///
     /// # Errors
     /// If the specification is malformed or has no primes.
     #[cfg(feature = "test-support")]
     pub fn danger_insecure(spec: ParameterSpec) -> Result<Self, CkksError> {
-        Self::build(spec, true)
+        Self::build(spec, Isa::best(), true)
     }
 
-    fn build(spec: ParameterSpec, insecure: bool) -> Result<Self, CkksError> {
+    /// Insecure parameters whose kernels are for given instructions.
+    ///
+    /// # Errors
+    /// If the specification is malformed or has no primes.
+    ///
+    /// # Panics
+    /// If this machine does not have the instructions.
+    #[cfg(feature = "test-support")]
+    pub fn danger_insecure_with(spec: ParameterSpec, isa: Isa) -> Result<Self, CkksError> {
+        assert!(Isa::available().any(|own| own == isa), "{isa:?} is not there");
+        Self::build(spec, isa, true)
+    }
+
+    fn build(spec: ParameterSpec, isa: Isa, insecure: bool) -> Result<Self, CkksError> {
         let refuse = |reason: String| Err(CkksError::Parameters(reason));
-        let smallest = if insecure { 4 } else { 12 };
+        let smallest = if insecure { 5 } else { 12 };
         if !(smallest..=16).contains(&spec.log_degree) {
             return refuse(format!("log2 of the degree is {}, not 12 to 16", spec.log_degree));
         }
@@ -161,7 +175,7 @@ impl Parameters {
         }
         let id = identity(&spec, insecure, &found);
         let tables: Vec<_> =
-            found.iter().map(|&q| NttTable::new(Modulus::new(q), n, real)).collect();
+            found.iter().map(|&q| NttTable::new(Modulus::new(q).with(isa), n, real, isa)).collect();
         let params = Self(Arc::new(Inner {
             embedding: Embedding::new(if real { n } else { n / 2 }, real),
             leaves: leaf_exponents(n, real),
@@ -337,6 +351,19 @@ impl Parameters {
         cached(&self.0.switch_tables, (gadget, level), || SwitchTable::new(self, gadget, level))
     }
 
+    /// The transform modulo the prime of a level, to be measured by itself.
+    ///
+    /// # Panics
+    /// If there is no such level.
+    #[must_use]
+    pub fn ntt(&self, level: usize) -> Ntt<'_> {
+        assert!(level <= self.max_level(), "level {level} of {}", self.max_level());
+        let table = &self.0.tables[level];
+        let [mut input, output] = [0, 1].map(|_| self.0.pool.take(self.degree()));
+        input.iter_mut().zip(0..).for_each(|(x, i)| *x = i * i % table.modulus.q);
+        Ntt { table, input, output }
+    }
+
     /// Order of the roots of unity: exponents of automorphisms are modulo this.
     pub(crate) fn order(&self) -> usize {
         4 * self.slots()
@@ -384,6 +411,30 @@ impl Parameters {
             return Ok(());
         }
         Err(CkksError::Level { what, level, max: self.max_level() })
+    }
+}
+
+/// The number-theoretic transform modulo one prime, of a polynomial of its own.
+pub struct Ntt<'a> {
+    table: &'a NttTable,
+    input: Buffer,
+    output: Buffer,
+}
+
+impl Ntt<'_> {
+    /// Values at the roots from coefficients elsewhere in memory, as words that key switching takes.
+    pub fn forward_lazy(&mut self) {
+        self.table.forward_lazy(&mut self.output, &self.input, 0);
+    }
+
+    /// Reduced values at the roots from coefficients, in place.
+    pub fn forward(&mut self) {
+        self.table.forward(&mut self.input);
+    }
+
+    /// Reduced coefficients from values at the roots, in place.
+    pub fn inverse(&mut self) {
+        self.table.inverse(&mut self.input);
     }
 }
 

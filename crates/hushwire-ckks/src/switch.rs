@@ -17,17 +17,18 @@ use crate::buffer::Buffer;
 use crate::kernels;
 use crate::keys::SwitchKey;
 use crate::modulus::{Factor, Modulus};
-use crate::ntt::NttTable;
+use crate::ntt::{Exit, NttTable};
 use crate::params::{Gadget, Parameters};
 
 /// How to take residues modulo some primes to residues modulo others: with D the product of the
 /// primes q_j, x is sum of y_j D / q_j modulo D, y_j = x (D / q_j)^-1 mod q_j, centred. The sum is x
 /// for one prime, and x plus a multiple of D for more, at most half as many as there are primes.
 struct Lift {
-    /// Per prime, (D / q_j)^-1 mod q_j, where there are several.
-    scale: Vec<Option<Factor>>,
-    /// Per prime, (q_j - 1) / 2, added to y_j before it is taken from 0 to q_j.
-    half: Vec<u64>,
+    /// Per prime, for the factor (D / q_j)^-1 and the addend (q_j - 1) / 2, after which y_j is taken
+    /// from 0 to q_j.
+    exits: Vec<Exit>,
+    /// Largest y_j of a single prime.
+    largest: u64,
     /// Per target, D / q_j for each j; Montgomery form.
     carry: Vec<Vec<u64>>,
     /// Per target, what takes the halves away again.
@@ -35,15 +36,15 @@ struct Lift {
 }
 
 impl Lift {
-    fn new<'a>(from: &[&NttTable], to: impl Iterator<Item = &'a NttTable>) -> Self {
-        let from: Vec<_> = from.iter().map(|table| table.modulus).collect();
+    fn new<'a>(from: &[&'a NttTable], to: impl Iterator<Item = &'a NttTable>) -> Self {
         let rest = |m: &Modulus, j: usize| {
             let others = from.iter().enumerate().filter(|(i, _)| *i != j);
-            others.fold(1, |product, (_, other)| m.mul(product, other.q))
+            product(m, others.map(|(_, other)| *other))
         };
-        let inverse = |(j, m): (usize, &Modulus)| m.factor(m.invert(rest(m, j)));
-        let several = from.len() > 1;
-        let half: Vec<_> = from.iter().map(|m| (m.q - 1) / 2).collect();
+        let half: Vec<_> = from.iter().map(|table| (table.modulus.q - 1) / 2).collect();
+        let exit = |(j, table): (usize, &&NttTable)| {
+            table.exit(table.modulus.invert(rest(&table.modulus, j)), half[j])
+        };
         let to: Vec<_> = to.map(|table| table.modulus).collect();
         let offset = |m: &Modulus| {
             let sum = half
@@ -53,40 +54,57 @@ impl Lift {
             m.neg(sum)
         };
         Self {
-            scale: from.iter().enumerate().map(|prime| several.then(|| inverse(prime))).collect(),
+            exits: from.iter().enumerate().map(exit).collect(),
+            largest: from[0].modulus.q - 1,
             carry: to
                 .iter()
                 .map(|m| (0..from.len()).map(|j| m.to_montgomery(rest(m, j))).collect())
                 .collect(),
             offset: to.iter().map(offset).collect(),
-            half,
         }
     }
 
-    /// Prepares values at the roots for [`Self::apply`].
-    fn prepare<'a>(&self, limbs: &mut [u64], tables: impl Iterator<Item = &'a NttTable>, n: usize) {
-        for (j, (limb, table)) in limbs.chunks_exact_mut(n).zip(tables).enumerate() {
-            table.inverse(limb);
-            if let Some(scale) = self.scale[j] {
-                kernels::scale(&table.modulus, limb, scale);
-            }
-            kernels::add_scalar(&table.modulus, limb, self.half[j]);
+    /// The y_j of values at the roots.
+    fn prepare<'a>(
+        &self,
+        out: &mut [u64],
+        values: &[u64],
+        tables: impl Iterator<Item = &'a NttTable>,
+        n: usize,
+    ) {
+        let limbs = out.chunks_exact_mut(n).zip(values.chunks_exact(n));
+        for (((out, limb), table), exit) in limbs.zip(tables).zip(&self.exits) {
+            table.inverse_from(out, limb, exit);
         }
     }
 
-    /// Values at the roots, as unreduced words, modulo target `t`.
+    /// [`Self::prepare`] in place.
+    fn prepare_in_place<'a>(
+        &self,
+        limbs: &mut [u64],
+        tables: impl Iterator<Item = &'a NttTable>,
+        n: usize,
+    ) {
+        for ((limb, table), exit) in limbs.chunks_exact_mut(n).zip(tables).zip(&self.exits) {
+            table.inverse_in_place(limb, exit);
+        }
+    }
+
+    /// Values at the roots, as words, modulo target `t`.
     fn apply(&self, prepared: &[u64], t: usize, table: &NttTable, out: &mut [u64]) {
         let m = &table.modulus;
-        let limbs = prepared.chunks_exact(out.len());
-        if self.half.len() > 1 {
+        let n = out.len();
+        if self.exits.len() == 1 && self.largest + m.q < table.input_bound() {
+            return table.forward_lazy(out, prepared, self.offset[t]);
+        }
+        if self.exits.len() == 1 {
+            kernels::reduce(m, out, prepared);
+        } else {
+            let limbs = prepared.chunks_exact(n);
             let terms: Vec<_> = limbs.zip(&self.carry[t]).map(|(x, w)| (x, *w)).collect();
             kernels::dot_scalars(m, out, &terms);
-        } else if 2 * self.half[0] + m.q < table.input_bound() {
-            out.copy_from_slice(prepared);
-        } else {
-            kernels::reduce(m, out, prepared);
         }
-        table.forward_lazy(out, self.offset[t]);
+        table.forward_lazy_in_place(out, self.offset[t]);
     }
 }
 
@@ -166,10 +184,10 @@ impl Parameters {
     fn prepare_digits(&self, table: &SwitchTable, values: &[u64]) -> Buffer {
         let n = self.degree();
         let mut out = self.0.pool.take(values.len());
-        out.copy_from_slice(values);
         for (range, lift) in &table.digits {
-            let limbs = &mut out[range.start * n..range.end * n];
-            lift.prepare(limbs, self.0.tables[range.clone()].iter(), n);
+            let words = range.start * n..range.end * n;
+            let tables = self.0.tables[range.clone()].iter();
+            lift.prepare(&mut out[words.clone()], &values[words], tables, n);
         }
         out
     }
@@ -292,13 +310,13 @@ impl Parameters {
         let n = self.degree();
         let kept: Vec<_> = basis.by_ref().take(division.inverse.len()).collect();
         let (keep, removed) = extended.split_at_mut(kept.len() * n);
-        division.lift.prepare(removed, basis, n);
+        division.lift.prepare_in_place(removed, basis, n);
         let mut out = self.0.pool.take(keep.len());
-        out.copy_from_slice(keep);
         let mut remainder = self.0.pool.take(n);
-        for (t, (limb, ntt)) in out.chunks_exact_mut(n).zip(kept).enumerate() {
+        let limbs = out.chunks_exact_mut(n).zip(keep.chunks_exact(n));
+        for (t, ((out, limb), ntt)) in limbs.zip(kept).enumerate() {
             division.lift.apply(removed, t, ntt, &mut remainder);
-            kernels::sub_scale(&ntt.modulus, limb, &remainder, division.inverse[t]);
+            kernels::sub_scale(&ntt.modulus, out, limb, &remainder, division.inverse[t]);
         }
         out
     }

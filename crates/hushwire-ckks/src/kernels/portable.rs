@@ -1,0 +1,80 @@
+//! The loops in plain integers.
+
+use crate::modulus::{Factor, MASK, Modulus, WORD, mul_hi, mul_lo};
+
+fn map(x: &mut [u64], f: impl Fn(u64) -> u64) {
+    x.iter_mut().for_each(|x| *x = f(*x));
+}
+
+fn zip(x: &mut [u64], y: &[u64], f: impl Fn(u64, u64) -> u64) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = f(*x, *y);
+    }
+}
+
+pub(super) fn add(m: &Modulus, x: &mut [u64], y: &[u64]) {
+    zip(x, y, |x, y| m.add(x, y));
+}
+
+pub(super) fn sub(m: &Modulus, x: &mut [u64], y: &[u64]) {
+    zip(x, y, |x, y| m.sub(x, y));
+}
+
+pub(super) fn neg(m: &Modulus, x: &mut [u64]) {
+    map(x, |x| m.neg(x));
+}
+
+pub(super) fn add_scaled(m: &Modulus, x: &mut [u64], y: &[u64], w: u64) {
+    zip(x, y, |x, y| m.add(x, m.montgomery(y, w)));
+}
+
+pub(super) fn mul(m: &Modulus, x: &mut [u64], y: &[u64]) {
+    zip(x, y, |x, y| m.montgomery(x, y));
+}
+
+pub(super) fn mul_to(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64]) {
+    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+        *out = m.montgomery(*x, *y);
+    }
+}
+
+pub(super) fn scale(m: &Modulus, x: &mut [u64], w: u64) {
+    map(x, |x| m.montgomery(x, w));
+}
+
+pub(super) fn add_scalar(m: &Modulus, x: &mut [u64], w: u64) {
+    map(x, |x| m.add(x, w));
+}
+
+pub(super) fn reduce(m: &Modulus, out: &mut [u64], x: &[u64]) {
+    zip(out, x, |_, x| m.reduce(x));
+}
+
+pub(super) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: Factor) {
+    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+        *out = m.mul_factor(x + m.q - m.reduce(*y), w);
+    }
+}
+
+pub(super) fn dot(m: &Modulus, out: &mut [u64], terms: &[(&[u64], &[u64])]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = montgomery_sum(m, terms.iter().map(|(x, y)| (x[i], y[i])));
+    }
+}
+
+pub(super) fn dot_scalars(m: &Modulus, out: &mut [u64], terms: &[(&[u64], u64)]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = montgomery_sum(m, terms.iter().map(|(x, w)| (x[i], *w)));
+    }
+}
+
+/// sum x y / 2^52 mod q, for y below q and less than 2^12 terms.
+#[inline(always)]
+fn montgomery_sum(m: &Modulus, terms: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let (mut hi, mut lo) = (0, 0);
+    for (x, y) in terms {
+        hi += mul_hi(x, y);
+        lo += mul_lo(x, y);
+    }
+    m.montgomery_reduce((hi + (lo >> WORD)) % m.q, lo & MASK)
+}

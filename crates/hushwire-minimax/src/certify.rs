@@ -18,6 +18,9 @@ const NARROWEST: f64 = 1e-12;
 /// Cells to begin with.
 const CELLS: u32 = 256;
 
+/// Cells at most: ten times what the most precise polynomials here take.
+const PATIENCE: usize = 1 << 20;
+
 impl SignPolynomial {
     /// An upper bound on |max(x, 0) - x (1 + s(x)) / 2| over [-1, 1] for the polynomials with these
     /// coefficients in exact arithmetic. It exceeds the maximum by 0.1% at most.
@@ -48,14 +51,16 @@ impl SignPolynomial {
         let at = |i: u32| f64::from(i) / f64::from(CELLS);
         let mut cells: Vec<(f64, f64)> = (0..CELLS).map(|i| (at(i), at(i + 1))).collect();
         let mut bound: f64 = 0.0;
+        let mut seen = 0;
         while let Some((a, b)) = cells.pop() {
+            seen += 1;
             // Half sums and differences of these binary fractions are exact.
             let (centre, half) = ((a + b) / 2.0, (b - a) / 2.0);
             let (value, slope) = error_and_slope(&stages, centre, half);
             let most = (value + (slope * half).next_up()).next_up();
             if most <= limit(value) {
                 bound = bound.max(most);
-            } else if half < NARROWEST || !most.is_finite() {
+            } else if half < NARROWEST || !most.is_finite() || seen > PATIENCE {
                 return Err(Error::Enclosure { x: centre, bound: most });
             } else {
                 cells.extend([(a, centre), (centre, b)]);

@@ -14,7 +14,8 @@ const MAX_BYTES: usize = 1 << 16;
 const MAX_NUMBER: f64 = 1e6;
 
 /// A polynomial file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "Text")]
 pub struct PolynomialFile {
     /// The polynomials.
     pub polynomial: SignPolynomial,
@@ -47,23 +48,28 @@ struct Stage {
     chebyshev: Vec<f64>,
 }
 
-impl PolynomialFile {
-    /// As the text of a file. Numbers are printed so that they are read back exactly.
-    pub fn to_text(&self) -> String {
-        let degrees = self.polynomial.degrees();
-        let stages = self.polynomial.stages().iter();
-        let text = Text {
+impl From<PolynomialFile> for Text {
+    fn from(file: PolynomialFile) -> Text {
+        let degrees = file.polynomial.degrees();
+        let stages = file.polynomial.stages().iter();
+        Text {
             version: VERSION,
-            certified_error: self.certified_error,
-            log2_error: (self.certified_error.log2() * 1e4).round() / 1e4,
+            certified_error: file.certified_error,
+            log2_error: (file.certified_error.log2() * 1e4).round() / 1e4,
             degrees: degrees.degrees().to_vec(),
             depth: degrees.depth(),
             multiplications: degrees.multiplications(),
             stages: stages
                 .map(|s| Stage { bound: s.bound(), chebyshev: s.coefficients().to_vec() })
                 .collect(),
-        };
-        toml::to_string(&text).unwrap_or_else(|e| unreachable!("numbers are valid TOML: {e}"))
+        }
+    }
+}
+
+impl PolynomialFile {
+    /// As the text of a file. Numbers are printed so that they are read back exactly.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|e| unreachable!("numbers are valid TOML: {e}"))
     }
 
     /// From the text of a file.

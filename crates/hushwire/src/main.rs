@@ -47,6 +47,7 @@ enum Command {
     Helper(commands::helper::Args),
     Client(commands::client::Args),
     Keys(commands::keys::Args),
+    Polynomial(commands::polynomial::Args),
     Bench(commands::bench::Args),
     /// Be the client of a measurement; `bench` starts this
     #[command(hide = true)]
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Helper(args) => commands::helper::run(&args),
         Command::Client(args) => commands::client::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
+        Command::Polynomial(args) => commands::polynomial::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Trial => commands::bench::trial::serve(),
     };

@@ -10,6 +10,8 @@ mod bench;
 mod commands;
 #[path = "cli/parties.rs"]
 mod parties;
+#[path = "cli/polynomial.rs"]
+mod polynomial;
 #[path = "cli/real_data.rs"]
 mod real_data;
 #[path = "cli/support.rs"]

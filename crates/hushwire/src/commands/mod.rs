@@ -8,6 +8,7 @@ pub mod eval;
 pub mod helper;
 pub mod inspect;
 pub mod keys;
+pub mod polynomial;
 pub mod run;
 pub mod server;
 pub mod train;

@@ -23,6 +23,7 @@ fn help_names_every_command() {
         "helper",
         "client",
         "keys",
+        "polynomial",
         "bench",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} in {text}");

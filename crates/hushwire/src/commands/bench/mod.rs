@@ -6,6 +6,7 @@
 mod metrics;
 mod micro;
 mod networks;
+mod polynomial;
 mod shapes;
 mod subject;
 mod timing;
@@ -57,6 +58,8 @@ enum Suite {
     /// Whole networks in three processes: on this machine's own line, on an emulated LAN (1 ms,
     /// 1 Gbit/s) and on an emulated WAN (40 ms, 100 Mbit/s)
     Networks,
+    /// ReLU as a composite polynomial: proved error, depth, multiplications
+    Polynomial,
 }
 
 impl Suite {
@@ -64,6 +67,7 @@ impl Suite {
         match self {
             Suite::Micro => micro::run(bench),
             Suite::Networks => networks::run(bench, &args.model),
+            Suite::Polynomial => polynomial::run(bench),
         }
     }
 }

@@ -1,0 +1,25 @@
+//! Encrypted inference: tensor layouts, the representation planner, the encrypted executor.
+
+mod assemble;
+mod execute;
+mod layout;
+mod linear;
+mod lower;
+mod machine;
+mod network;
+mod plan;
+mod program;
+mod sparse;
+
+pub use assemble::assemble;
+pub use execute::{ExecuteError, Executor, Progress};
+pub use layout::{Axis, Digit, Layout, LayoutError, Table};
+pub use linear::{Giant, Linear};
+pub use lower::{Cell, Mixed, Orbit, Split};
+pub use machine::{Clear, ClearError, ClearVector, Counted, Counter, Counts, KeyHolder, Machine};
+pub use network::{Network, Product, Refusal, RefusedNode, Stage, Term, Trace, Value};
+pub use plan::{
+    EncryptedPlan, Objective, Parameters, Placement, PlanError, StagePlan, ValuePlan, VERSION as PLAN_VERSION,
+};
+pub use program::{Affine, Place, Program, ProgramStage, ProgramValue};
+pub use sparse::Sparse;

@@ -36,22 +36,25 @@ pub fn assemble(network: &Network, plan: &EncryptedPlan) -> Result<Program, Plan
     }
     if places[0].is_none() {
         let table = aligned(network, plan, &places);
-        places[0] = Some(Place::Packed(table.map_err(|reason| unfit(&plan.values[0].name, reason))?));
+        places[0] =
+            Some(Place::Packed(table.map_err(|reason| unfit(&plan.values[0].name, reason))?));
     }
     let places: Option<Vec<Place>> = places.into_iter().collect();
     let places =
         places.ok_or_else(|| unfit("values", "only the input can be aligned".to_owned()))?;
+    let plain = network.plain();
     let mut values = Vec::with_capacity(places.len());
     for (i, (value, planned)) in network.values.iter().zip(&plan.values).enumerate() {
         let stage = match (&value.stage, &planned.stage) {
             (Some(stage), Some(planned)) => {
                 let level = |source: usize| plan.values[source].level;
-                if let Some(source) = stage.sources().find(|source| level(*source) < planned.level) {
+                if let Some(source) = stage.sources().find(|source| level(*source) < planned.level)
+                {
                     let source = &plan.values[source].name;
                     let reason = format!("level {}, which `{source}` is below", planned.level);
                     return Err(unfit(&value.name, reason));
                 }
-                let stage = assemble_stage(stage, planned, i, &places);
+                let stage = assemble_stage(stage, planned, (i, plain[i]), &places);
                 Some(stage.map_err(|reason| unfit(&value.name, reason))?)
             }
             _ => None,
@@ -110,7 +113,7 @@ pub fn only_reader(network: &Network) -> Option<(usize, &crate::Sparse)> {
 fn assemble_stage(
     stage: &Stage,
     planned: &StagePlan,
-    value: usize,
+    (value, plain): (usize, bool),
     places: &[Place],
 ) -> Result<ProgramStage, String> {
     if let Product::With(other) = stage.product
@@ -119,8 +122,10 @@ fn assemble_stage(
         return Err("the factors have different layouts".to_owned());
     }
     let sources: Vec<usize> = stage.terms.iter().map(|term| term.source).collect();
-    let identity = matches!(&stage.terms[..], [term] if term.matrix.is_none());
-    let affine = if identity && places[sources[0]] == places[value] {
+    let affine = if plain {
+        if places[sources[0]] != places[value] {
+            return Err("a square of another value needs the same layout".to_owned());
+        }
         Affine::Plain
     } else {
         match &places[value] {
@@ -149,14 +154,12 @@ fn packed(
     };
     let inputs: Vec<&Table> =
         stage.terms.iter().map(|term| table_of(term.source)).collect::<Result<_, _>>()?;
-    let (period, orbits) =
-        lower::periodic_orbits(inputs.iter().copied(), table, &planned.folds)
-            .map_err(|e| e.to_string())?;
+    let (period, orbits) = lower::periodic_orbits(inputs.iter().copied(), table, &planned.folds)
+        .map_err(|e| e.to_string())?;
     let inputs: Vec<Table> = inputs.iter().map(|table| table.truncated(period)).collect();
     let operands = stage.terms.iter().zip(&inputs);
-    let operands: Vec<Operand<'_>> = operands
-        .map(|(term, table)| Operand { matrix: term.matrix.as_ref(), table })
-        .collect();
+    let operands: Vec<Operand<'_>> =
+        operands.map(|(term, table)| Operand { matrix: term.matrix.as_ref(), table }).collect();
     let inputs = operands.iter().map(|o| o.table.ciphertexts.len()).sum();
     let diagonals = lower::diagonals(&orbits, &operands, table.ciphertexts.len());
     if diagonals.iter().any(|all| all.is_empty()) {

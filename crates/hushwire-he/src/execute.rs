@@ -105,12 +105,18 @@ impl<'a, M: Machine> Executor<'a, M> {
         network: &'a Network,
         machine: &'a M,
     ) -> Result<Self, ExecuteError<M::Error>> {
-        let mut stages = vec![EncodedStage { diagonals: Vec::new(), bias: Vec::new(), scales: Vec::new() }];
+        let mut stages =
+            vec![EncodedStage { diagonals: Vec::new(), bias: Vec::new(), scales: Vec::new() }];
         let scales = scales(program, machine);
         for (i, value) in program.values.iter().enumerate().skip(1) {
             let at = Encoding { program, network, machine, scales: &scales, value: i };
             let stage = at.stage();
-            stages.push(stage.map_err(|source| ExecuteError::Machine { layer: value.name.clone(), source })?);
+            stages.push(
+                stage.map_err(|source| ExecuteError::Machine {
+                    layer: value.name.clone(),
+                    source,
+                })?,
+            );
         }
         Ok(Self { program, network, machine, encoded: Encoded { stages } })
     }
@@ -118,7 +124,10 @@ impl<'a, M: Machine> Executor<'a, M> {
     /// Bytes of memory of the encoded weights.
     pub fn bytes(&self) -> usize {
         let stages = self.encoded.stages.iter();
-        stages.flat_map(|s| s.diagonals.iter().chain(&s.bias)).map(|p| self.machine.plain_bytes(p)).sum()
+        stages
+            .flat_map(|s| s.diagonals.iter().chain(&s.bias))
+            .map(|p| self.machine.plain_bytes(p))
+            .sum()
     }
 
     /// Computes the encrypted result of an encrypted input; `progress` hears of every value that is
@@ -223,7 +232,8 @@ impl<'a, M: Machine> Executor<'a, M> {
         let machine = self.machine;
         let rotate = |(x, steps): (&M::Cipher, &Vec<usize>)| -> Result<Vec<M::Cipher>, M::Error> {
             let others: Vec<usize> = steps.iter().copied().filter(|s| *s != 0).collect();
-            let rotated = if others.is_empty() { Vec::new() } else { machine.rotate_each(x, &others)? };
+            let rotated =
+                if others.is_empty() { Vec::new() } else { machine.rotate_each(x, &others)? };
             let unrotated = (others.len() < steps.len()).then(|| x.clone());
             Ok(unrotated.into_iter().chain(rotated).collect())
         };
@@ -258,7 +268,9 @@ impl<'a, M: Machine> Executor<'a, M> {
         inputs: &[Vec<M::Cipher>],
         scales: &[f64],
     ) -> Result<Vec<M::Cipher>, M::Error> {
-        let Some(Stage { terms, .. }) = &self.network.values[i].stage else { return Ok(Vec::new()) };
+        let Some(Stage { terms, .. }) = &self.network.values[i].stage else {
+            return Ok(Vec::new());
+        };
         let element = |element: usize| {
             let mut sum: Option<M::Cipher> = None;
             for ((term, inputs), scale) in terms.iter().zip(inputs).zip(scales) {
@@ -298,7 +310,11 @@ impl<M: Machine> Encoding<'_, M> {
         let value = &self.program.values[self.value];
         let (Some(stage), Some(source)) = (&value.stage, &self.network.values[self.value].stage)
         else {
-            return Ok(EncodedStage { diagonals: Vec::new(), bias: Vec::new(), scales: Vec::new() });
+            return Ok(EncodedStage {
+                diagonals: Vec::new(),
+                bias: Vec::new(),
+                scales: Vec::new(),
+            });
         };
         let scales = self.scales(stage);
         let (diagonals, bias) = match (&stage.affine, &value.place) {
@@ -306,7 +322,9 @@ impl<M: Machine> Encoding<'_, M> {
                 self.diagonals(stage, source, (linear, cells, *period), &scales.terms)?,
                 self.bias(stage, source, table, scales.before)?,
             ),
-            (_, Place::Packed(table)) => (Vec::new(), self.bias(stage, source, table, scales.before)?),
+            (_, Place::Packed(table)) => {
+                (Vec::new(), self.bias(stage, source, table, scales.before)?)
+            }
             (_, Place::Batched) => (Vec::new(), Vec::new()),
         };
         Ok(EncodedStage { diagonals, bias, scales: scales.terms })
@@ -322,7 +340,10 @@ impl<M: Machine> Encoding<'_, M> {
             Product::Square => after.sqrt(),
             Product::With(other) => after / known[other],
         };
-        Scales { before, terms: stage.sources.iter().map(|source| before / known[*source]).collect() }
+        Scales {
+            before,
+            terms: stage.sources.iter().map(|source| before / known[*source]).collect(),
+        }
     }
 
     fn diagonals(

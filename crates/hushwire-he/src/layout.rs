@@ -141,70 +141,115 @@ impl Layout {
             return Err(fail(format!("it needs more than {slots} slots")));
         }
         let len: usize = shape.iter().product();
-        let mut table = Table { slots, ciphertexts: vec![vec![NONE; slots]; count] };
-        let mut found = vec![false; len];
-        let mut at = vec![0; self.digits.len()];
-        loop {
-            let (slot, ciphertext, valid) = self.position(&at);
-            if valid && let Some(element) = self.element(&at, shape) {
-                let held = &mut table.ciphertexts[ciphertext][slot];
-                if *held != NONE && *held != element as u32 {
-                    return Err(fail(format!("two elements in slot {slot}")));
-                }
-                *held = element as u32;
-                found[element] = true;
-            }
-            if !advance(&mut at, &self.digits) {
-                break;
-            }
-        }
-        match found.iter().position(|found| !found) {
-            Some(element) => Err(fail(format!("element {element} of {len} is nowhere"))),
-            None => Ok(table),
-        }
-    }
-
-    /// Slot and ciphertext of digits, and whether a value is there.
-    fn position(&self, at: &[usize]) -> (usize, usize, bool) {
-        let (mut slot, mut ciphertext, mut span, mut valid) = (0, 0, 1, true);
-        for (digit, at) in self.digits.iter().zip(at) {
-            match digit.stride {
-                Some(stride) => slot += at * stride,
-                None => {
-                    ciphertext += at * span;
-                    span *= digit.extent;
-                }
-            }
-            valid &= digit.axis != Axis::Rest || *at == 0;
-        }
-        (slot, ciphertext, valid)
-    }
-
-    /// The element that the digits name, unless they are beyond the tensor.
-    fn element(&self, at: &[usize], shape: &[usize]) -> Option<usize> {
-        let index = |axis: Axis| {
-            let of_axis = self.digits.iter().zip(at).filter(|(d, _)| d.axis == axis);
-            of_axis.fold((0, 1), |(sum, span), (d, at)| (sum + at * span, span * d.extent)).0
+        let mut fill = Fill {
+            digits: self.weighted(shape),
+            shape: self.indexed(shape).unwrap_or([len, 1, 1]),
+            table: Table { slots, ciphertexts: vec![vec![NONE; slots]; count] },
+            found: vec![false; len],
         };
-        if self.digits.iter().any(|d| d.axis == Axis::Flat) || shape.len() != 3 {
-            return Some(index(Axis::Flat)).filter(|i| *i < shape.iter().product());
+        fill.digit(0, Position::default())
+            .map_err(|slot| fail(format!("two elements in slot {slot}")))?;
+        match fill.found.iter().position(|found| !found) {
+            Some(element) => Err(fail(format!("element {element} of {len} is nowhere"))),
+            None => Ok(fill.table),
         }
-        shape.iter().enumerate().try_fold(0, |sum, (axis, extent)| {
-            Some(index(Axis::Index(axis))).filter(|i| i < extent).map(|i| sum * extent + i)
-        })
+    }
+
+    /// The extents that the layout's indices run over, if it does not flatten the tensor.
+    fn indexed(&self, shape: &[usize]) -> Option<[usize; 3]> {
+        let flat = self.digits.iter().any(|d| d.axis == Axis::Flat);
+        shape.try_into().ok().filter(|_| !flat)
+    }
+
+    /// Each digit with its weight in the index that it is part of, and among ciphertexts.
+    fn weighted(&self, shape: &[usize]) -> Vec<Weighted> {
+        let flattened = self.indexed(shape).is_none();
+        let mut weights = [1; 3];
+        let mut ciphertexts = 1;
+        let mut weighted = Vec::with_capacity(self.digits.len());
+        for digit in &self.digits {
+            let axis = match digit.axis {
+                Axis::Flat => Some(0),
+                Axis::Index(axis) if !flattened => Some(axis),
+                _ => None,
+            };
+            let index = axis.map(|axis| (axis, weights[axis]));
+            if let Some(axis) = axis {
+                weights[axis] *= digit.extent;
+            }
+            let (slot, ciphertext) = match digit.stride {
+                Some(stride) => (stride, 0),
+                None => (0, ciphertexts),
+            };
+            if digit.stride.is_none() {
+                ciphertexts *= digit.extent;
+            }
+            weighted.push(Weighted { digit: *digit, index, slot, ciphertext });
+        }
+        weighted
     }
 }
 
-/// Counts the digits up by one; false after the last.
-fn advance(at: &mut [usize], digits: &[Digit]) -> bool {
-    for (at, digit) in at.iter_mut().zip(digits) {
-        *at += 1;
-        if *at < digit.extent {
-            return true;
+/// A digit and what one more of it adds to.
+struct Weighted {
+    digit: Digit,
+    /// An index, by its axis, and how much.
+    index: Option<(usize, usize)>,
+    slot: usize,
+    ciphertext: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Position {
+    index: [usize; 3],
+    slot: usize,
+    ciphertext: usize,
+}
+
+/// A table that is being filled.
+struct Fill {
+    digits: Vec<Weighted>,
+    shape: [usize; 3],
+    table: Table,
+    found: Vec<bool>,
+}
+
+impl Fill {
+    /// Runs through a digit and all after it; fails with a slot that two elements claim.
+    fn digit(&mut self, d: usize, mut at: Position) -> Result<(), usize> {
+        let Some(weighted) = self.digits.get(d) else { return self.place(at) };
+        let Weighted { digit: Digit { axis, extent, .. }, index, slot, ciphertext } = *weighted;
+        // Where partial sums are, no value is.
+        let extent = if axis == Axis::Rest { 1 } else { extent };
+        for _ in 0..extent {
+            self.digit(d + 1, at)?;
+            at.slot += slot;
+            at.ciphertext += ciphertext;
+            if let Some((axis, weight)) = index {
+                at.index[axis] += weight;
+                if at.index[axis] >= self.shape[axis] {
+                    // Digits after this one only make the index larger.
+                    break;
+                }
+            }
         }
-        *at = 0;
+        Ok(())
     }
-    false
+
+    fn place(
+        &mut self,
+        Position { index: [c, y, x], slot, ciphertext }: Position,
+    ) -> Result<(), usize> {
+        let [_, height, width] = self.shape;
+        let element = (c * height + y) * width + x;
+        let held = &mut self.table.ciphertexts[ciphertext][slot];
+        if *held != NONE && *held != element as u32 {
+            return Err(slot);
+        }
+        *held = element as u32;
+        self.found[element] = true;
+        Ok(())
+    }
 }
 
 impl fmt::Display for Layout {
@@ -304,7 +349,7 @@ impl Table {
             self.ciphertexts.iter().all(|c| c[period..].iter().zip(c).all(|(a, b)| a == b))
         };
         let mut period = self.slots;
-        while period % 2 == 0 && repeats(period / 2) {
+        while period.is_multiple_of(2) && repeats(period / 2) {
             period /= 2;
         }
         period
@@ -375,10 +420,7 @@ mod tests {
         assert_eq!(table("x:2@1 c:2@ct", &[2, 1, 2], 2), [[0, 1], [2, 3]]);
         assert_eq!(table("rest:4@1 i:2@4", &[2], 8), [[0, N, N, N, 1, N, N, N]]);
         // Two channels of 2 x 2 in the gaps of a 2 x 4 grid.
-        assert_eq!(
-            table("c:2@1 x:2@2 y:2@4", &[2, 2, 2], 8),
-            [[0, 4, 1, 5, 2, 6, 3, 7]]
-        );
+        assert_eq!(table("c:2@1 x:2@2 y:2@4", &[2, 2, 2], 8), [[0, 4, 1, 5, 2, 6, 3, 7]]);
         assert_eq!(table("i:1@1", &[1], 2), [[0, N]]);
     }
 
@@ -397,7 +439,8 @@ mod tests {
 
     #[test]
     fn packing_and_unpacking() {
-        let table = "copy:2@1 x:2@2 c:2@ct".parse::<Layout>().unwrap().table(&[2, 1, 2], 4).unwrap();
+        let table =
+            "copy:2@1 x:2@2 c:2@ct".parse::<Layout>().unwrap().table(&[2, 1, 2], 4).unwrap();
         let packed = table.pack(&[1.0, 2.0, 3.0, 4.0]);
         assert_eq!(packed, [[1.0, 1.0, 2.0, 2.0], [3.0, 3.0, 4.0, 4.0]]);
         assert_eq!(table.unpack(&packed, 4), [1.0, 2.0, 3.0, 4.0]);

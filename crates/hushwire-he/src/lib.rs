@@ -1,6 +1,7 @@
 //! Encrypted inference: tensor layouts, the representation planner, the encrypted executor.
 
 mod assemble;
+mod costs;
 mod execute;
 mod layout;
 mod linear;
@@ -8,10 +9,14 @@ mod lower;
 mod machine;
 mod network;
 mod plan;
+mod planner;
 mod program;
+mod ranges;
+mod schedule;
 mod sparse;
 
 pub use assemble::assemble;
+pub use costs::{CostError, CostTable, Costs};
 pub use execute::{ExecuteError, Executor, Progress};
 pub use layout::{Axis, Digit, Layout, LayoutError, Table};
 pub use linear::{Giant, Linear};
@@ -19,7 +24,11 @@ pub use lower::{Cell, Mixed, Orbit, Split};
 pub use machine::{Clear, ClearError, ClearVector, Counted, Counter, Counts, KeyHolder, Machine};
 pub use network::{Network, Product, Refusal, RefusedNode, Stage, Term, Trace, Value};
 pub use plan::{
-    EncryptedPlan, Objective, Parameters, Placement, PlanError, StagePlan, ValuePlan, VERSION as PLAN_VERSION,
+    EncryptedPlan, Objective, Parameters, Placement, PlanError, StagePlan, VERSION as PLAN_VERSION,
+    ValuePlan,
 };
+pub use planner::{Line, Planned, PlanningError, Settings, plan};
 pub use program::{Affine, Place, Program, ProgramStage, ProgramValue};
+pub use ranges::{Magnitude, Ranges};
+pub use schedule::{Schedule, TooDeep};
 pub use sparse::Sparse;

@@ -206,8 +206,7 @@ impl EncryptedPlan {
         if bytes.len() > MAX_BYTES {
             return Err(PlanError::TooLong(bytes.len()));
         }
-        let text =
-            std::str::from_utf8(bytes).map_err(|e| PlanError::NotText(e.valid_up_to()))?;
+        let text = std::str::from_utf8(bytes).map_err(|e| PlanError::NotText(e.valid_up_to()))?;
         /// Only the version, so that a later format is named as such.
         #[derive(Deserialize)]
         struct Versioned {
@@ -241,9 +240,8 @@ impl EncryptedPlan {
 
     /// Checks what does not depend on the network: extents, levels, scales.
     fn check(&self) -> Result<(), PlanError> {
-        let fail = |place: &str, reason: String| {
-            Err(PlanError::Unfit { place: place.to_owned(), reason })
-        };
+        let fail =
+            |place: &str, reason: String| Err(PlanError::Unfit { place: place.to_owned(), reason });
         let Parameters { log_degree, data_bits, special_bits } = &self.parameters;
         if !(4..=16).contains(log_degree) {
             return fail("parameters", format!("log_degree = {log_degree}; 12 to 16 are possible"));

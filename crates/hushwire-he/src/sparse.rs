@@ -103,7 +103,9 @@ impl Sparse {
         debug_assert_eq!(self.columns, inner.rows());
         self.combine(inner.columns, limit, |entry, add| {
             let weight = self.weight[entry];
-            inner.row(self.column(entry)).for_each(|e| add(inner.index[e], weight * inner.weight[e]));
+            inner
+                .row(self.column(entry))
+                .for_each(|e| add(inner.index[e], weight * inner.weight[e]));
         })
     }
 

@@ -63,7 +63,8 @@ fn check(plan: &EncryptedPlan) -> (Program, Counts) {
     };
     let first = &program.values[0];
     let packed = place(0).pack(&values);
-    let encrypt = |slots: &Vec<f64>| machine.encrypt(slots, first.level, first.log_scale.exp2()).unwrap();
+    let encrypt =
+        |slots: &Vec<f64>| machine.encrypt(slots, first.level, first.log_scale.exp2()).unwrap();
     let result = executor.run(packed.iter().map(encrypt).collect(), |_| {}).unwrap();
     let slots: Vec<Vec<f64>> = result.iter().map(|x| machine.decrypt(x).unwrap()).collect();
     let logits = place(program.values.len() - 1).unpack(&slots, 10);

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use crate::Sparse;
 use crate::layout::{Places, Table};
 
-pub use orbits::{Mixed, Orbit, aligned};
 use orbits::orbits;
+pub use orbits::{Mixed, Orbit, aligned};
 pub use split::{Split, Weights};
 
 /// A matrix with the layout of what it is applied to.

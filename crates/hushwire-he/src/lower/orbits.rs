@@ -111,7 +111,12 @@ mod tests {
     use super::*;
     use crate::layout::Layout;
 
-    fn find(layout: &str, shape: &[usize], slots: usize, folds: &[usize]) -> Result<Vec<Orbit>, Mixed> {
+    fn find(
+        layout: &str,
+        shape: &[usize],
+        slots: usize,
+        folds: &[usize],
+    ) -> Result<Vec<Orbit>, Mixed> {
         let layout: Layout = layout.parse().unwrap();
         orbits(&layout.table(shape, slots).unwrap(), folds)
     }

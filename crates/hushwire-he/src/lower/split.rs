@@ -1,7 +1,5 @@
 //! Baby steps and giant steps.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::Diagonals;
@@ -53,8 +51,8 @@ impl Split {
     }
 }
 
-/// Work that a search over all splits may take.
-const SEARCH: usize = 1 << 24;
+/// Largest odd factor of a giant step.
+const MULTIPLES: usize = 15;
 
 struct Search {
     slots: usize,
@@ -81,15 +79,13 @@ impl Search {
         Self { slots, rotations, inputs, outputs, babies, giants, time: 0 }
     }
 
-    /// Giant steps worth trying: all, or where that takes too long the sums of two powers of two.
-    fn giants(&self) -> Vec<usize> {
-        if self.slots.saturating_mul(self.rotations.len()) <= SEARCH {
-            return (1..=self.slots).collect();
-        }
-        let powers = || std::iter::successors(Some(1), |p| Some(p * 2)).take_while(|p| *p <= self.slots);
-        let sums: BTreeSet<usize> =
-            powers().flat_map(|a| powers().flat_map(move |b| [a, a + b, a.abs_diff(b)])).collect();
-        sums.into_iter().filter(|g| (1..=self.slots).contains(g)).collect()
+    /// Giant steps worth trying: small multiples of powers of two, of which strides are made.
+    fn giants(&self) -> impl Iterator<Item = usize> + use<> {
+        let slots = self.slots;
+        let powers = (0..usize::BITS).map(|k| 1 << k).take_while(move |power| *power <= slots);
+        let multiples = (1..=MULTIPLES).step_by(2);
+        let giants = multiples.flat_map(move |m| powers.clone().map(move |power| m * power));
+        giants.filter(move |giant| *giant <= slots)
     }
 
     /// What the rotations of a split cost; anything at least `bound` where it is not less.

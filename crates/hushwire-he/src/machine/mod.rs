@@ -146,8 +146,12 @@ pub trait KeyHolder {
     ///
     /// # Errors
     /// If the values do not fit.
-    fn encrypt(&self, values: &[f64], level: usize, scale: f64)
-    -> Result<Self::Cipher, Self::Error>;
+    fn encrypt(
+        &self,
+        values: &[f64],
+        level: usize,
+        scale: f64,
+    ) -> Result<Self::Cipher, Self::Error>;
 
     /// Decrypts a vector.
     ///

@@ -66,7 +66,11 @@ impl Network {
         }
         let output = build.forms[graph.output.0].clone();
         build.materialise(graph.node(graph.output), output);
-        if build.refused.is_empty() { Ok(Self { values: build.values }) } else { Err(Refusal { nodes: build.refused }) }
+        if build.refused.is_empty() {
+            Ok(Self { values: build.values })
+        } else {
+            Err(Refusal { nodes: build.refused })
+        }
     }
 }
 
@@ -80,7 +84,11 @@ struct Form {
 
 impl Form {
     fn of_value(value: usize, len: usize) -> Self {
-        Self { terms: vec![(value, None)], bias: Zeroizing::new(vec![0.0; len]), layers: Vec::new() }
+        Self {
+            terms: vec![(value, None)],
+            bias: Zeroizing::new(vec![0.0; len]),
+            layers: Vec::new(),
+        }
     }
 
     /// The value it is, if it is one unchanged.
@@ -157,7 +165,8 @@ impl Build<'_> {
             }
             Op::Activation(activation) => self.activation(node, *activation),
             Op::MaxPool(_) => {
-                Err("a maximum needs comparisons; an average over the same windows works".to_owned())
+                Err("a maximum needs comparisons; an average over the same windows works"
+                    .to_owned())
             }
             Op::Add | Op::Sub => {
                 let sign = if node.op == Op::Sub { -1.0 } else { 1.0 };
@@ -179,7 +188,8 @@ impl Build<'_> {
             }
             Op::Slice { start, step, .. } => {
                 let matrix = maps::select(from.len(), to, |position| {
-                    let moved = position.iter().zip(start.iter().zip(step)).map(|(p, (a, s))| a + p * s);
+                    let moved =
+                        position.iter().zip(start.iter().zip(step)).map(|(p, (a, s))| a + p * s);
                     Some(maps::flat(&from, moved))
                 });
                 self.apply(node, matrix, vec![0.0; to.len()])
@@ -335,8 +345,7 @@ impl Build<'_> {
 
 /// A value times a number plus a number.
 fn scaled(value: usize, len: usize, factor: f64, shift: f64) -> Form {
-    let matrix =
-        (factor != 1.0).then(|| Rc::new(Sparse::diagonal(vec![factor as f32; len])));
+    let matrix = (factor != 1.0).then(|| Rc::new(Sparse::diagonal(vec![factor as f32; len])));
     Form {
         terms: vec![(value, matrix)],
         bias: Zeroizing::new(vec![shift as f32; len]),

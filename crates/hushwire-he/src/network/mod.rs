@@ -90,10 +90,9 @@ impl Stage {
         self.terms.iter().map(|term| term.source).chain(other)
     }
 
-    /// Whether nothing is multiplied or added before the product.
-    pub fn is_plain(&self) -> bool {
-        let [Term { matrix: None, .. }] = self.terms[..] else { return false };
-        self.bias.iter().all(|b| *b == 0.0)
+    /// Whether nothing is multiplied before the product.
+    fn is_identity(&self) -> bool {
+        matches!(self.terms[..], [Term { matrix: None, .. }])
     }
 
     /// Entries of all matrices: multiplications by weights per sample.
@@ -129,7 +128,9 @@ impl Network {
         assert_eq!(input.len(), self.input().len(), "elements of the input");
         let mut trace = Trace { before: vec![Vec::new()], values: vec![input.to_vec()] };
         for value in &self.values[1..] {
-            let Some(stage) = &value.stage else { unreachable!("only the first value is an input") };
+            let Some(stage) = &value.stage else {
+                unreachable!("only the first value is an input")
+            };
             let mut sum: Vec<f64> = stage.bias.iter().map(|b| f64::from(*b)).collect();
             for term in &stage.terms {
                 let x = &trace.values[term.source];
@@ -149,6 +150,24 @@ impl Network {
             trace.values.push(result);
         }
         trace
+    }
+
+    /// For each value whether it is a product of values that are taken as they are, at their own
+    /// scale. That is so only if it is of all products at the same depth: they share the primes that
+    /// they are rescaled by.
+    pub fn plain(&self) -> Vec<bool> {
+        let depths = self.depths();
+        let multiplied = |stage: &Stage| stage.product != Product::None && !stage.is_identity();
+        let stages = || self.values.iter().map(|value| value.stage.as_ref());
+        let mut mixed = vec![false; self.values.len() + 1];
+        for (depth, stage) in depths.iter().zip(stages()) {
+            mixed[*depth] |= stage.is_some_and(multiplied);
+        }
+        let plain = |(depth, stage): (&usize, Option<&Stage>)| {
+            let product = stage.filter(|stage| stage.product != Product::None);
+            !mixed[*depth] && product.is_some_and(Stage::is_identity)
+        };
+        depths.iter().zip(stages()).map(plain).collect()
     }
 
     /// For each value how many affine maps lie between the input and it at most, 0 for the input.

@@ -251,7 +251,8 @@ impl<'a, M: Machine> Executor<'a, M> {
             };
             let partials: Vec<(M::Cipher, usize)> =
                 giants.par_iter().map(partial).collect::<Result<_, M::Error>>()?;
-            let mut sum = machine.sum_of_rotations(partials)?;
+            let sum = machine.sum_of_rotations(partials)?;
+            let mut sum = sum.expect("every output has a giant step, which assembling checks");
             for fold in &linear.folds {
                 let rotated = machine.rotate(&sum, *fold)?;
                 machine.add(&mut sum, &rotated)?;

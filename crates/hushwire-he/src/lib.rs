@@ -1,6 +1,7 @@
 //! Encrypted inference: tensor layouts, the representation planner, the encrypted executor.
 
 mod assemble;
+mod ckks;
 mod costs;
 mod execute;
 mod layout;
@@ -16,6 +17,9 @@ mod schedule;
 mod sparse;
 
 pub use assemble::assemble;
+#[cfg(feature = "test-support")]
+pub use ckks::danger_insecure_parameters;
+pub use ckks::{CkksMachine, CkksOwner, KeyNeeds, parameters};
 pub use costs::{CostError, CostTable, Costs};
 pub use execute::{ExecuteError, Executor, Progress};
 pub use layout::{Axis, Digit, Layout, LayoutError, Table};

@@ -37,8 +37,7 @@ fn lola_in_its_best_layouts() {
     let ranges = Ranges::measure(&network, &inputs);
     let start = std::time::Instant::now();
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
-    println!("{:?}\n{}", start.elapsed(), planned.plan.to_text());
-    println!("{} {} {}", planned.seconds, planned.precision, planned.program.counts());
+
     let x = input(&model, 9);
     assert!(difference(&run(&planned, &network, &x), &float(&model, &x)) < 1e-4);
 }

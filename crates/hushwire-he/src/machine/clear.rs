@@ -233,24 +233,6 @@ impl Machine for Clear {
         self.rotated(x, steps)
     }
 
-    fn sum_of_rotations(
-        &self,
-        terms: Vec<(ClearVector, usize)>,
-    ) -> Result<ClearVector, ClearError> {
-        let mut sum: Option<ClearVector> = None;
-        for (x, steps) in &terms {
-            let rotated = match steps {
-                0 => x.clone(),
-                _ => self.rotate(x, *steps)?,
-            };
-            match &mut sum {
-                None => sum = Some(rotated),
-                Some(sum) => self.add(sum, &rotated)?,
-            }
-        }
-        self.checked(sum.expect("there is at least one term"))
-    }
-
     fn cipher_bytes(&self, x: &ClearVector) -> usize {
         size_of_val(&x.values[..])
     }

@@ -113,7 +113,10 @@ impl<M: Machine> Machine for Counted<M> {
         self.counting(Counts { rotations, ..Counts::default() }).rotate_each(x, steps)
     }
 
-    fn sum_of_rotations(&self, terms: Vec<(M::Cipher, usize)>) -> Result<M::Cipher, M::Error> {
+    fn sum_of_rotations(
+        &self,
+        terms: Vec<(M::Cipher, usize)>,
+    ) -> Result<Option<M::Cipher>, M::Error> {
         let rotations = terms.iter().filter(|(_, steps)| *steps != 0).count() as u64;
         let counts = Counts { rotations, ..additions(terms.len().saturating_sub(1)) };
         self.counting(counts).sum_of_rotations(terms)

@@ -119,14 +119,24 @@ pub trait Machine: Sync {
         steps.iter().map(|steps| self.rotate(x, *steps)).collect()
     }
 
-    /// The sum of ciphertexts, each rotated first; there is at least one.
+    /// The sum of ciphertexts, each rotated first; nothing without any.
     ///
     /// # Errors
     /// If levels or scales differ, or there is no key for one of the rotations.
     fn sum_of_rotations(
         &self,
         terms: Vec<(Self::Cipher, usize)>,
-    ) -> Result<Self::Cipher, Self::Error>;
+    ) -> Result<Option<Self::Cipher>, Self::Error> {
+        let mut sum: Option<Self::Cipher> = None;
+        for (x, steps) in terms {
+            let x = if steps == 0 { x } else { self.rotate(&x, steps)? };
+            match &mut sum {
+                None => sum = Some(x),
+                Some(sum) => self.add(sum, &x)?,
+            }
+        }
+        Ok(sum)
+    }
 
     /// Bytes of memory of a ciphertext.
     fn cipher_bytes(&self, x: &Self::Cipher) -> usize;

@@ -4,14 +4,12 @@
 //! automorphism takes groups to groups, and inside a group j to g j + c modulo 16. So a permutation
 //! is a list of pairs (group to read, c), and 16 small permutations, one for each c.
 
-use crate::buffer::Buffer;
-
 /// A permutation of the values of a polynomial.
 pub(crate) struct Permutation {
     /// For each group, where to read (in groups) times 16 plus which of `inner`.
     groups: Vec<u32>,
     /// Places inside the group that is read.
-    inner: [[u8; 16]; 16],
+    inner: [[u64; 16]; 16],
 }
 
 impl Permutation {
@@ -28,27 +26,23 @@ impl Permutation {
                 let places: [usize; 16] = std::array::from_fn(|i| place[exponents[i] * g % order]);
                 let (group, first) = (places[0] / 16, places[0] % 16);
                 debug_assert!(places.iter().all(|p| p / 16 == group));
-                inner[first] = places.map(|p| (p % 16) as u8);
+                inner[first] = places.map(|p| (p % 16) as u64);
                 (group * 16 + first) as u32
             })
             .collect();
         Self { groups, inner }
     }
 
-    /// Permutes one limb.
-    pub(crate) fn apply(&self, out: &mut [u64], input: &[u64]) {
-        let input = input.as_chunks::<16>().0;
-        for (out, group) in out.as_chunks_mut::<16>().0.iter_mut().zip(&self.groups) {
-            let from = &input[(group / 16) as usize];
-            *out = self.inner[(group % 16) as usize].map(|i| from[usize::from(i)]);
-        }
+    /// For each group, which to read and in what order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, &[u64; 16])> {
+        self.groups.iter().map(|&group| {
+            let group = group as usize;
+            (group / 16, &self.inner[group % 16])
+        })
     }
 
-    /// Permutes all limbs of `words`.
-    pub(crate) fn apply_all(&self, out: &mut Buffer, input: &Buffer) {
-        let n = 16 * self.groups.len();
-        for (out, input) in out.chunks_exact_mut(n).zip(input.chunks_exact(n)) {
-            self.apply(out, input);
-        }
+    /// Values of a limb.
+    pub(crate) fn len(&self) -> usize {
+        16 * self.groups.len()
     }
 }

@@ -503,7 +503,8 @@ impl Evaluator {
             if i == 0 {
                 self.each_limb(x.level, &mut part, &x.parts[0], kernels::add);
             }
-            permutation.apply_all(&mut out.parts[i], &part);
+            let modulus = &self.params.0.tables[0].modulus;
+            kernels::permute(modulus, &permutation, &mut out.parts[i], &part);
         }
         out
     }

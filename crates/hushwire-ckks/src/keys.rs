@@ -204,7 +204,8 @@ impl SecretKey {
                     target.copy_from_slice(secret);
                 }
                 Purpose::Automorphism(g) => {
-                    params.permutation(invert_element(g, params.order())).apply(&mut target, secret)
+                    let permutation = params.permutation(invert_element(g, params.order()));
+                    kernels::permute(m, &permutation, &mut target, secret);
                 }
             }
             // The factor of the digit that has this prime; the source leaves Montgomery form.

@@ -282,7 +282,7 @@ impl Evaluator {
         let permutation = self.params.permutation(element);
         parts.map(|part| {
             let mut out = self.params.0.pool.take(part.len());
-            permutation.apply_all(&mut out, &part);
+            kernels::permute(&self.params.0.tables[0].modulus, &permutation, &mut out, &part);
             out
         })
     }

@@ -5,6 +5,7 @@
 //! is two, and its reduction four more. With operands in the L2 cache, which moves half a vector each
 //! cycle, sums and products of two operands are bound by that, inner products by the multiplier.
 
+use crate::automorphism::Permutation;
 use crate::modulus::{Factor, Modulus};
 use crate::simd::ifma::{Chunk, Prime, V};
 
@@ -98,6 +99,18 @@ pub(super) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: F
     for ((out, x), y) in chunks_mut(out).iter_mut().zip(chunks(x)).zip(chunks(y)) {
         let difference = p.sub(p.add(p.load(x), p.two_q), p.reduce_lazy(p.load(y)));
         p.store(out, p.mul(difference, w));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn permute(m: &Modulus, permutation: &Permutation, out: &mut [u64], input: &[u64]) {
+    let p = Prime::new(m);
+    let (input, out) = (chunks(input).as_chunks::<2>().0, chunks_mut(out).as_chunks_mut::<2>().0);
+    for (out, (group, places)) in out.iter_mut().zip(permutation.groups()) {
+        let (x, y) = (p.load(&input[group][0]), p.load(&input[group][1]));
+        for (out, places) in out.iter_mut().zip(chunks(places)) {
+            p.store(out, p.pick(x, p.load(places), y));
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod ifma;
 mod portable;
 
+use crate::automorphism::Permutation;
 use crate::modulus::{Factor, Modulus};
 use crate::simd::Isa;
 
@@ -108,6 +109,15 @@ pub(crate) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: F
     check(out, x);
     check(out, y);
     dispatch!(m, sub_scale(out, x, y, w));
+}
+
+/// Permutes every limb.
+pub(crate) fn permute(m: &Modulus, permutation: &Permutation, out: &mut [u64], input: &[u64]) {
+    check(out, input);
+    let len = permutation.len();
+    for (out, input) in out.chunks_exact_mut(len).zip(input.chunks_exact(len)) {
+        dispatch!(m, permute(permutation, out, input));
+    }
 }
 
 /// Most terms of an inner product: its upper words must not overflow.
@@ -216,6 +226,21 @@ mod tests {
                         assert_eq!(*out, expected(j, &|i| y[i][20]), "{isa:?} {bits} {count}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn permutations_follow_the_exponents() {
+        let leaves = crate::ntt::leaf_exponents(256, false);
+        for isa in Isa::available() {
+            let m = Modulus::new(40961).with(isa);
+            for g in [5, 25, 511, 3] {
+                let input: Vec<_> = leaves.iter().map(|&e| e as u64).collect();
+                let mut out = vec![0; 256];
+                permute(&m, &Permutation::new(&leaves, 512, g), &mut out, &input);
+                let expected: Vec<_> = leaves.iter().map(|&e| (e * g % 512) as u64).collect();
+                assert_eq!(out, expected, "{g}");
             }
         }
     }

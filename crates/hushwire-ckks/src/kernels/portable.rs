@@ -1,5 +1,6 @@
 //! The loops in plain integers.
 
+use crate::automorphism::Permutation;
 use crate::modulus::{Factor, MASK, Modulus, WORD, mul_hi, mul_lo};
 
 fn map(x: &mut [u64], f: impl Fn(u64) -> u64) {
@@ -53,6 +54,13 @@ pub(super) fn reduce(m: &Modulus, out: &mut [u64], x: &[u64]) {
 pub(super) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: Factor) {
     for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
         *out = m.mul_factor(x + m.q - m.reduce(*y), w);
+    }
+}
+
+pub(super) fn permute(_: &Modulus, permutation: &Permutation, out: &mut [u64], input: &[u64]) {
+    let input = input.as_chunks::<16>().0;
+    for (out, (group, places)) in out.as_chunks_mut::<16>().0.iter_mut().zip(permutation.groups()) {
+        *out = places.map(|i| input[group][i as usize]);
     }
 }
 

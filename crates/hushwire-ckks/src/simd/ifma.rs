@@ -98,6 +98,8 @@ impl Prime {
         even_quarters(x, y) => _mm512_shuffle_i64x2::<0b10_00_10_00>(x, y);
         /// The second and fourth quarters of two vectors.
         odd_quarters(x, y) => _mm512_shuffle_i64x2::<0b11_01_11_01>(x, y);
+        /// Words of x and then y at the places that lanes name.
+        pick(x, places, y) => _mm512_permutex2var_epi64(x, places, y);
         /// The lesser of two positive floating-point numbers, the second if one is none.
         lesser(x, y) => _mm512_castpd_si512(
             _mm512_min_pd(_mm512_castsi512_pd(x), _mm512_castsi512_pd(y))

@@ -3,6 +3,7 @@
 //! A suite is a module with a function `run`, which measures through [`Bench::measure`], and a
 //! variant of [`Suite`].
 
+mod he;
 mod metrics;
 mod micro;
 mod networks;
@@ -60,6 +61,8 @@ enum Suite {
     Networks,
     /// ReLU as a composite polynomial: proved error, depth, multiplications
     Polynomial,
+    /// Operations on encrypted vectors, on one thread
+    He,
 }
 
 impl Suite {
@@ -68,6 +71,7 @@ impl Suite {
             Suite::Micro => micro::run(bench),
             Suite::Networks => networks::run(bench, &args.model),
             Suite::Polynomial => polynomial::run(bench),
+            Suite::He => he::run(bench),
         }
     }
 }

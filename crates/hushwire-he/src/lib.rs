@@ -1,4 +1,8 @@
-//! Encrypted inference: tensor layouts, the representation planner, the encrypted executor.
+//! Encrypted inference: one server computes on ciphertexts, the client alone can decrypt.
+//!
+//! [`Network::new`] brings a graph into a normal form, [`plan`] finds layouts, levels and scales,
+//! [`assemble`] makes the program, and [`Executor`] runs it on any [`Machine`]: [`CkksMachine`], or
+//! [`Clear`] for tests. `docs/encrypted.md` describes all of it.
 
 mod assemble;
 mod ckks;

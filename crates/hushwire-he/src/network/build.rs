@@ -283,7 +283,7 @@ impl Build<'_> {
         let shift = c1 / (2.0 * c2);
         form.bias.iter_mut().for_each(|b| *b += shift as f32);
         let square = self.push(node, &node.name, form, Product::Square);
-        scaled(square, node.shape.len(), c2, c0 - c1 * shift)
+        scaled(square, node.shape.len(), c2, c0 - c1 * shift / 2.0)
     }
 
     /// A polynomial of degree 3 or more: powers as products of powers of at most half the degree,

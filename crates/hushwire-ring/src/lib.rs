@@ -8,8 +8,12 @@
 
 mod bits;
 mod conv;
+mod depthwise;
+mod dot;
 mod linear;
 mod pack;
+mod panel;
+mod planes;
 mod product;
 mod ring;
 mod shape;

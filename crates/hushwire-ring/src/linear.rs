@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::product::{self, Block, Gathered, Grid, Segment};
-use crate::simd::{self, Level, Vectorised};
+use crate::dot::Dot;
+use crate::product::{self, Block, Gathered, Grid};
+use crate::simd::{self, Level};
 use crate::{Ring, Word};
 
 /// Up to this batch, a dot product per output beats packing vectors into panels.
@@ -74,17 +75,6 @@ fn gemm_to<W: Word>(
     }
 }
 
-struct Dot<'a, W>(&'a [W], &'a [W]);
-
-impl<W: Word> Vectorised for Dot<'_, W> {
-    type Output = W;
-
-    #[inline(always)]
-    fn run(self) -> W {
-        self.0.iter().zip(self.1).fold(W::ZERO, |sum, (&w, &x)| sum.wrapping_add(w.wrapping_mul(x)))
-    }
-}
-
 /// The product's result has a row per output; it is computed so and transposed.
 fn blocked<W: Word>(
     bits: u32,
@@ -100,25 +90,18 @@ fn blocked<W: Word>(
     let mut by_output = vec![W::ZERO; out.len()];
     let mut blocks = Vec::new();
     for (i, out) in by_output.chunks_mut(grid.block_rows * batch).enumerate() {
-        let mut segments: Vec<Vec<_>> = Vec::new();
-        segments.resize_with(batch.div_ceil(grid.block_columns), Vec::new);
-        for (row, out) in out.chunks_mut(batch).enumerate() {
-            for (segments, out) in segments.iter_mut().zip(out.chunks_mut(grid.block_columns)) {
-                segments.push(Segment { row, column: 0, out });
-            }
-        }
-        for (columns, segments) in columns.chunks(grid.block_columns).zip(segments) {
-            let first_row = i * grid.block_rows;
-            blocks.push(Block {
-                weights,
-                right: Gathered { data: input, rows: &rows, columns },
-                first_row,
-                rows: grid.block_rows.min(out_features - first_row),
-                segments,
-            });
+        let first = blocks.len();
+        blocks.extend(columns.chunks(grid.block_columns).map(|columns| Block {
+            right: Gathered { data: input, rows: &rows, columns },
+            first_row: i * grid.block_rows,
+            out: Vec::with_capacity(grid.block_rows),
+        }));
+        for out in out.chunks_mut(batch) {
+            let parts = out.chunks_mut(grid.block_columns);
+            blocks[first..].iter_mut().zip(parts).for_each(|(block, out)| block.out.push(out));
         }
     }
-    product::run(bits, blocks);
+    product::run(bits, weights, in_features, blocks);
     out.par_chunks_mut(out_features).enumerate().for_each(|(b, out)| {
         for (out, row) in out.iter_mut().zip(by_output.chunks_exact(batch)) {
             *out = row[b];

@@ -1,0 +1,118 @@
+//! Panels: columns of the right-hand side, gathered for the tile.
+
+use crate::Word;
+use crate::simd::Vectorised;
+use crate::tile::lanes;
+
+/// Columns of a right-hand side, a vector at a time.
+///
+/// Element (k, n) of the right-hand side is `data[rows[k] + columns[n]]`. Neighbouring columns
+/// usually lie side by side: a vector is a few *pieces*, each one load.
+pub(crate) struct Columns<'a> {
+    offsets: &'a [usize],
+    lanes: usize,
+    pieces: Vec<Piece>,
+    /// Where each vector's pieces start, and where the last one's end.
+    starts: Vec<usize>,
+}
+
+/// Lanes of a vector that lie side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    /// Offset of lane 0, were it there too; may wrap.
+    pub(crate) offset: usize,
+    /// A bit per lane.
+    pub(crate) lanes: u16,
+}
+
+impl<'a> Columns<'a> {
+    /// Columns at `offsets`, for panels of words `P`.
+    pub(crate) fn new<P: Word>(offsets: &'a [usize]) -> Self {
+        let lanes = lanes::<P>();
+        let (mut pieces, mut starts) = (Vec::<Piece>::new(), vec![0]);
+        for vector in offsets.chunks(lanes) {
+            for (i, &at) in vector.iter().enumerate() {
+                let offset = at.wrapping_sub(i);
+                match pieces.last_mut() {
+                    Some(last) if i > 0 && last.offset == offset => last.lanes |= 1 << i,
+                    _ => pieces.push(Piece { offset, lanes: 1 << i }),
+                }
+            }
+            starts.push(pieces.len());
+        }
+        Self { offsets, lanes, pieces, starts }
+    }
+
+    /// Number of columns.
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Offsets of the columns of vector `v`; the last vector may have fewer than its lanes.
+    pub(crate) fn vector(&self, v: usize) -> &[usize] {
+        &self.offsets[self.len().min(v * self.lanes)..self.len().min((v + 1) * self.lanes)]
+    }
+
+    /// The pieces of vector `v`.
+    pub(crate) fn pieces(&self, v: usize) -> &[Piece] {
+        &self.pieces[self.starts[v]..self.starts[v + 1]]
+    }
+}
+
+/// One panel to gather: `rows` of `vectors` vectors of columns, from vector `first` on. Lanes
+/// beyond the last column become zero.
+pub(crate) struct Gather<'a, W, P> {
+    pub(crate) data: &'a [W],
+    pub(crate) rows: &'a [usize],
+    pub(crate) columns: &'a Columns<'a>,
+    pub(crate) first: usize,
+    pub(crate) vectors: usize,
+    /// `vectors` * lanes words for each of `rows`.
+    pub(crate) panel: &'a mut [P],
+    /// For each column the sum of products of its pairs of rows: `vectors` * lanes words.
+    pub(crate) pairs: &'a mut [P],
+}
+
+impl<W: Word, P: Word> Gather<'_, W, P> {
+    /// Panics unless every access but those through offsets is in bounds.
+    #[inline(always)]
+    pub(crate) fn check(&self) {
+        let width = self.vectors * lanes::<P>();
+        assert!(self.panel.len() >= self.rows.len() * width, "panel");
+        assert!(self.pairs.len() >= width, "pairs");
+        assert!(self.columns.lanes == lanes::<P>(), "columns by vectors of other words");
+        assert!(self.columns.starts.len() > self.first + self.vectors, "vectors");
+    }
+}
+
+/// Gathering without intrinsics, lane by lane.
+pub(crate) struct Portable<'a, W, P>(pub(crate) Gather<'a, W, P>);
+
+impl<W: Word, P: Word> Vectorised for Portable<'_, W, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Gather { data, rows, columns, first, vectors, panel, pairs } = self.0;
+        let (lanes, width) = (lanes::<P>(), vectors * lanes::<P>());
+        for v in 0..vectors {
+            let offsets = columns.vector(first + v);
+            for (out, &row) in panel[v * lanes..].chunks_mut(width).zip(rows) {
+                let data = &data[row..];
+                let (out, beyond) = out[..lanes].split_at_mut(offsets.len());
+                for (out, &column) in out.iter_mut().zip(offsets) {
+                    *out = P::from_u64(data[column].to_u64());
+                }
+                beyond.fill(P::ZERO);
+            }
+        }
+        let pairs = &mut pairs[..width];
+        pairs.fill(P::ZERO);
+        for pair in panel[..rows.len() * width].chunks_exact(2 * width) {
+            let (x, y) = pair.split_at(width);
+            for (sum, (x, y)) in pairs.iter_mut().zip(x.iter().zip(y)) {
+                *sum = sum.wrapping_add(x.wrapping_mul(*y));
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Panels by AVX-512: a masked load per piece.
+
+use super::{Level, dispatch};
+use crate::Word;
+use crate::panel::{Gather, Portable};
+
+/// Gathers a panel; see [`Gather`].
+///
+/// # What bounds it
+/// The store port: a vector of 64 bytes takes two cycles of it on Zen 4, and about five where it
+/// has three pieces.
+///
+/// # Panics
+/// If this machine does not have `level`, or an offset leads out of the data.
+pub(crate) fn gather<W: Word, P: Word>(level: Level, gather: Gather<'_, W, P>) {
+    #[cfg(target_arch = "x86_64")]
+    if level >= Level::Avx512 {
+        assert!(level <= Level::detected(), "{level:?} is not there");
+        #[expect(unsafe_code, reason = "calls of functions with target features")]
+        // SAFETY: the assertion above says that the machine has the features.
+        unsafe {
+            match (W::BITS, P::BITS) {
+                (32, 32) => return x86::gather_32(gather),
+                (64, 64) => return x86::gather_64(gather),
+                (32, 64) => return x86::gather_wide(gather),
+                _ => {}
+            }
+        }
+    }
+    dispatch(level, Portable(gather));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "loads and stores through pointers, bounds checked beforehand")]
+mod x86 {
+    use core::arch::x86_64::*;
+
+    use crate::Word;
+    use crate::panel::Gather;
+
+    /// Loads lanes of 32 bits; the others are zero and not read.
+    macro_rules! load_32 {
+        ($lanes:expr, $at:expr) => {
+            _mm512_maskz_loadu_epi32($lanes, $at.cast())
+        };
+    }
+
+    macro_rules! load_64 {
+        ($lanes:expr, $at:expr) => {
+            _mm512_maskz_loadu_epi64($lanes as u8, $at.cast())
+        };
+    }
+
+    macro_rules! load_wide {
+        ($lanes:expr, $at:expr) => {
+            _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32($lanes as u8, $at.cast()))
+        };
+    }
+
+    macro_rules! gather {
+        (
+            $name:ident, $vector:ident, $word:ty, $panel:ty,
+            $load:ident, $add:ident, $mul:ident
+        ) => {
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+            pub(super) fn $name<W: Word, P: Word>(mut gather: Gather<'_, W, P>) {
+                gather.check();
+                for v in 0..gather.vectors {
+                    match gather.columns.pieces(gather.first + v).len() {
+                        1 => $vector::<W, P, 1>(&mut gather, v),
+                        2 => $vector::<W, P, 2>(&mut gather, v),
+                        3 => $vector::<W, P, 3>(&mut gather, v),
+                        4 => $vector::<W, P, 4>(&mut gather, v),
+                        _ => $vector::<W, P, { usize::MAX }>(&mut gather, v),
+                    }
+                }
+            }
+
+            /// Vector `v`, which has `PIECES` pieces, or any number if that is the maximum.
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+            fn $vector<W: Word, P: Word, const PIECES: usize>(
+                gather: &mut Gather<'_, W, P>,
+                v: usize,
+            ) {
+                const LANES: usize = 64 / size_of::<$panel>();
+                assert!(size_of::<W>() == size_of::<$word>(), "words");
+                assert!(size_of::<P>() == size_of::<$panel>(), "words of panels");
+                gather.check();
+                assert!(v < gather.vectors, "vector");
+                let Gather { data, rows, columns, first, vectors, panel, pairs } = gather;
+                let pieces = columns.pieces(*first + v);
+                // A constant, so that the loop below is unrolled.
+                let pieces = &pieces[..if PIECES == usize::MAX { pieces.len() } else { PIECES }];
+                let reach = columns.vector(*first + v).iter().copied().max().unwrap_or(0);
+                assert!(reach < data.len(), "column {reach} of {}", data.len());
+                let rows_end = data.len() - reach;
+                let load = |row: usize| {
+                    assert!(row < rows_end, "row {row} of {rows_end}");
+                    let mut x = _mm512_setzero_si512();
+                    for piece in pieces {
+                        let at = data.as_ptr().wrapping_add(row).wrapping_add(piece.offset);
+                        // SAFETY: lane i of the piece is at row + columns[i], which the assertions
+                        // above found below the length; other lanes are not read.
+                        x = _mm512_or_si512(x, unsafe { $load!(piece.lanes, at) });
+                    }
+                    x
+                };
+                // SAFETY: `check` found room for a vector at k * vectors + v for every row k, and
+                // v is less than vectors.
+                let mut store = |k: usize, x| unsafe {
+                    let at = panel.as_mut_ptr().add((k * *vectors + v) * LANES);
+                    _mm512_storeu_si512(at.cast(), x);
+                };
+                let mut sum = _mm512_setzero_si512();
+                let (twos, last) = rows.as_chunks::<2>();
+                for (k, &[a, b]) in twos.iter().enumerate() {
+                    let (x, y) = (load(a), load(b));
+                    store(2 * k, x);
+                    store(2 * k + 1, y);
+                    sum = $add(sum, $mul(x, y));
+                }
+                if let [row] = *last {
+                    store(rows.len() - 1, load(row));
+                }
+                // SAFETY: `check` found `vectors` vectors, and v is less.
+                unsafe {
+                    _mm512_storeu_si512(pairs.as_mut_ptr().add(v * LANES).cast(), sum);
+                }
+            }
+        };
+    }
+
+    gather!(gather_32, vector_32, u32, u32, load_32, _mm512_add_epi32, _mm512_mullo_epi32);
+    gather!(gather_64, vector_64, u64, u64, load_64, _mm512_add_epi64, _mm512_mullo_epi64);
+    gather!(gather_wide, vector_wide, u32, u64, load_wide, _mm512_add_epi64, _mm512_mullo_epi64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{levels, noise};
+    use super::*;
+    use crate::panel::Columns;
+    use crate::tile::lanes;
+
+    fn agrees<W: Word, P: Word>(columns: &[usize], rows: &[usize]) {
+        let end = columns.iter().max().unwrap_or(&0) + rows.iter().max().unwrap_or(&0) + 1;
+        let data = noise::<W>(end, 1);
+        let by_vector = Columns::new::<P>(columns);
+        let lanes = lanes::<P>();
+        let vectors = columns.len().div_ceil(lanes);
+        for level in levels() {
+            for first in 0..vectors {
+                let vectors = vectors - first;
+                let width = vectors * lanes;
+                let mut panel = noise::<P>(rows.len() * width, 2);
+                let mut pairs = noise::<P>(width, 3);
+                gather(
+                    level,
+                    Gather {
+                        data: &data,
+                        rows,
+                        columns: &by_vector,
+                        first,
+                        vectors,
+                        panel: &mut panel,
+                        pairs: &mut pairs,
+                    },
+                );
+                for j in 0..width {
+                    let column = columns.get(first * lanes + j);
+                    let expected = |k: usize| {
+                        column.map_or(P::ZERO, |c| P::from_u64(data[rows[k] + c].to_u64()))
+                    };
+                    let mut sum = P::ZERO;
+                    for k in 0..rows.len() {
+                        assert_eq!(panel[k * width + j], expected(k), "{level:?}, row {k}");
+                        if k % 2 == 1 {
+                            sum = sum.wrapping_add(expected(k - 1).wrapping_mul(expected(k)));
+                        }
+                    }
+                    assert_eq!(pairs[j], sum, "{level:?}, pairs of column {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_agree_at_every_level() {
+        let lines = |count: usize, len: usize, stride: usize| -> Vec<usize> {
+            (0..count).map(|i| 40 + i / len * stride + i % len).collect()
+        };
+        let scattered: Vec<usize> = (0..40).map(|i| i * i % 97).collect();
+        for columns in [lines(40, 40, 0), lines(56, 14, 16), lines(49, 7, 9), scattered] {
+            for rows in [&[3][..], &[0, 40, 7, 7], &[9, 1, 0, 5, 2]] {
+                agrees::<u32, u32>(&columns, rows);
+                agrees::<u64, u64>(&columns, rows);
+                agrees::<u32, u64>(&columns, rows);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn offsets_beyond_the_data_panic() {
+        let data = noise::<u32>(20, 1);
+        let columns = Columns::new::<u32>(&[0, 1, 18]);
+        let (mut panel, mut pairs) = ([0_u32; 16], [0_u32; 16]);
+        let (panel, pairs) = (&mut panel[..], &mut pairs[..]);
+        let level = Level::detected();
+        let gathered = Gather {
+            data: &data,
+            rows: &[2],
+            columns: &columns,
+            first: 0,
+            vectors: 1,
+            panel,
+            pairs,
+        };
+        gather(level, gathered);
+    }
+}

@@ -1,6 +1,7 @@
 //! Throughput of the integer kernels.
 //!
-//! `RAYON_NUM_THREADS=1 cargo bench -p hushwire-ring` measures one core.
+//! `RAYON_NUM_THREADS=1 cargo bench -p hushwire-ring` measures one core, with `HUSHWIRE_SIMD=avx2` or
+//! `HUSHWIRE_SIMD=portable` the code for lesser processors.
 
 use std::hint::black_box;
 
@@ -43,9 +44,13 @@ fn convolutions<W: Word>(c: &mut Criterion, bits: u32) {
         ("resnet50/3x3 512x7", shape([512, 512], 7, 3, 1, 1)),
         ("resnet50/1x1 256-64x56", shape([256, 64], 56, 1, 1, 1)),
         ("resnet50/1x1 512-2048x7", shape([512, 2048], 7, 1, 1, 1)),
+        ("resnet50/1x1 stride 2 256-512x56", shape([256, 512], 56, 1, 2, 1)),
+        ("resnet50/3x3 stride 2 128x56", shape([128, 128], 56, 3, 2, 1)),
         ("resnet20/3x3 16x32", shape([16, 16], 32, 3, 1, 1)),
         ("resnet20/3x3 64x8", shape([64, 64], 8, 3, 1, 1)),
-        ("mobilenet/3x3 depthwise 96x56", shape([96, 96], 56, 3, 1, 96)),
+        ("mobilenet/3x3 depthwise stride 2 96x112", shape([96, 96], 112, 3, 2, 96)),
+        ("mobilenet/3x3 depthwise 144x56", shape([144, 144], 56, 3, 1, 144)),
+        ("mobilenet/3x3 depthwise 384x14", shape([384, 384], 14, 3, 1, 384)),
     ] {
         let weights = noise::<W>(shape.weight_len());
         let input = noise::<W>(shape.input_len());

@@ -1,12 +1,11 @@
 //! Convolutions over Z_2^`BITS`.
 
-use std::borrow::Cow;
-
 use rayon::prelude::*;
 
-use crate::planes::{Geometry, Split};
+use crate::planes::{Geometry, Splitter};
 use crate::product::{self, Block, Gathered, Grid};
-use crate::simd::{self, Level};
+use crate::scratch::Scratch;
+use crate::simd::Level;
 use crate::{ConvShape, Ring, Word, depthwise};
 
 /// Words of the input's planes held at a time.
@@ -24,14 +23,15 @@ pub fn conv2d<W: Word>(shape: &ConvShape, batch: usize, weights: &[W], input: &[
 
 /// Like [`conv2d`], modulo 2^l only: the bits of `out` above the ring's are garbage.
 ///
-/// Rings of up to 52 bits use the 52-bit multiplier where there is one, four times as fast as
-/// 64-bit products.
+/// Rings of up to 52 bits use the 52-bit multiplier where there is one.
 ///
 /// # What bounds it
-/// The multiplier: the blocked product (see the module `product`) for all shapes except depthwise
-/// ones, whose direct loop has one multiplication per load and is bound by the L1 and L2 caches.
-/// Measured on ResNet-50's 3x3 layers, one core at 2.8 GHz, against the instructions' own limit:
-/// 27 to 34 of 45 GMAC/s with 32-bit words or rings of up to 52 bits, 9.5 of 11 with 64-bit rings.
+/// The multiplier and the adders: the blocked product (see the module `product`, which also says
+/// what a processor's ceilings are) for all shapes except depthwise ones, whose direct loop is bound
+/// by loads and memory. Measured on ResNet-50's 3x3 layers, one core of an AMD EPYC (Zen 4) at 3.7
+/// GHz, in GMAC/s, of the instructions' own limit: 32-bit words 50 to 54 of 59; 64-bit words 29 to 34
+/// of 39 in rings of up to 52 bits and 23 to 26 of 29 above; with 7x7 planes less where the weights
+/// come from memory. Without AVX-512 28 and 7, without AVX2 7.6 and 3.6.
 ///
 /// # Panics
 /// If a slice does not have the length the shape gives, or the shape is degenerate (no groups,
@@ -73,24 +73,26 @@ fn conv2d_to<W: Word>(
     let at_once = (HELD_WORDS / (shape.in_channels * geometry.channel_len()).max(1)).max(1);
     let inputs = input.chunks(at_once * shape.input_len());
     for (input, out) in inputs.zip(out.chunks_mut(at_once * shape.output_len())) {
-        let planes = split(shape, &geometry, input);
-        blocked(bits, shape, &geometry, weights, &planes, out);
+        if geometry.is_plain() {
+            blocked(bits, shape, &geometry, weights, input, out);
+        } else {
+            let planes = split(shape, &geometry, input);
+            blocked(bits, shape, &geometry, weights, &planes, out);
+        }
     }
 }
 
 /// The input's channels by phases.
-fn split<'a, W: Word>(shape: &ConvShape, geometry: &Geometry, input: &'a [W]) -> Cow<'a, [W]> {
-    if geometry.is_plain() {
-        return Cow::Borrowed(input);
-    }
-    let plane = shape.in_h * shape.in_w;
-    let mut out = vec![W::ZERO; input.len() / plane * geometry.channel_len()];
-    let level = Level::detected();
-    out.par_chunks_mut(geometry.channel_len())
-        .zip(input.par_chunks(plane))
-        .with_min_len(8)
-        .for_each(|(out, plane)| simd::dispatch(level, Split { geometry, plane, out }));
-    Cow::Owned(out)
+fn split<W: Word>(shape: &ConvShape, geometry: &Geometry, input: &[W]) -> Scratch<W> {
+    let (plane, channel) = (shape.in_h * shape.in_w, geometry.channel_len());
+    let mut out = Scratch::new(input.len() / plane * channel);
+    let (level, splitter) = (Level::detected(), Splitter::new::<W>(geometry));
+    // Enough channels at a time to pay for what they share.
+    let some = (1_usize << 16).div_ceil(channel);
+    out.par_chunks_mut(some * channel)
+        .zip(input.par_chunks(some * plane))
+        .for_each(|(out, planes)| splitter.run(level, planes, out));
+    out
 }
 
 fn blocked<W: Word>(

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::planes::{Geometry, Split};
+use crate::scratch::Scratch;
 use crate::simd::{self, Level, Vectorised};
 use crate::{ConvShape, Word};
 
@@ -13,6 +14,10 @@ const LANES: usize = 32;
 ///
 /// Planes are taken flat, rows with their padding one after the other, so that short rows fill
 /// vectors too; what falls between rows is dropped.
+///
+/// # What bounds it
+/// Loads: one for every product, of which most span two lines of the cache and count twice; and, as
+/// there are few products, the memory that the planes come from and go to.
 pub(crate) fn compute<W: Word>(shape: &ConvShape, weights: &[W], input: &[W], out: &mut [W]) {
     let level = Level::detected();
     let geometry = Geometry::new(shape);
@@ -22,21 +27,24 @@ pub(crate) fn compute<W: Word>(shape: &ConvShape, weights: &[W], input: &[W], ou
         .collect();
     let (out_h, out_w, width) = (shape.out_h(), shape.out_w(), geometry.width());
     let multiplier = shape.out_channels / shape.groups;
+    let channel = geometry.channel_len();
     let flat = ((out_h - 1) * width + out_w).next_multiple_of(LANES);
+    // Sums read on beyond the channel, for places that are dropped.
     let scratch = || {
-        let input = vec![W::ZERO; geometry.channel_len() + flat];
-        (input, vec![W::ZERO; flat])
+        let mut split = Scratch::<W>::new(channel + flat);
+        split.fill(W::ZERO);
+        (split, Scratch::<W>::new(flat))
     };
     out.par_chunks_mut(multiplier * out_h * out_w)
         .zip(input.par_chunks(shape.in_h * shape.in_w))
         .enumerate()
-        .for_each_init(scratch, |(input, sums), (i, (out, plane))| {
-            let (split, _) = input.split_at_mut(geometry.channel_len());
-            simd::dispatch(level, Split { geometry: &geometry, plane, out: split });
+        .for_each_init(scratch, |(split, sums), (i, (out, plane))| {
+            let geometry = &geometry;
+            simd::dispatch(level, Split { geometry, plane, out: &mut split[..channel] });
             let first = i % shape.in_channels * multiplier * taps.len();
             let weights = weights[first..].chunks_exact(taps.len());
             for (out, weights) in out.chunks_exact_mut(out_h * out_w).zip(weights) {
-                simd::dispatch(level, Shifted { taps: &taps, weights, input, sums });
+                simd::dispatch(level, Shifted { taps: &taps, weights, input: split, sums });
                 for (out, sums) in out.chunks_exact_mut(out_w).zip(sums.chunks(width)) {
                     out.copy_from_slice(&sums[..out_w]);
                 }

@@ -7,12 +7,6 @@ use crate::simd::Vectorised;
 pub(crate) const COLUMNS: usize = 4;
 
 /// The product of two vectors.
-#[inline(always)]
-pub(crate) fn dot<W: Word>(row: &[W], column: &[W]) -> W {
-    row.iter().zip(column).fold(W::ZERO, |sum, (&w, &x)| sum.wrapping_add(w.wrapping_mul(x)))
-}
-
-/// [`dot`], for any instruction set.
 pub(crate) struct Dot<'a, W>(pub(crate) &'a [W], pub(crate) &'a [W]);
 
 impl<W: Word> Vectorised for Dot<'_, W> {
@@ -20,6 +14,6 @@ impl<W: Word> Vectorised for Dot<'_, W> {
 
     #[inline(always)]
     fn run(self) -> W {
-        dot(self.0, self.1)
+        self.0.iter().zip(self.1).fold(W::ZERO, |sum, (&w, &x)| sum.wrapping_add(w.wrapping_mul(x)))
     }
 }

@@ -4,16 +4,21 @@ use crate::Word;
 use crate::simd::Vectorised;
 use crate::tile::lanes;
 
+/// A column of zeros.
+pub(crate) const HOLE: usize = usize::MAX;
+
 /// Columns of a right-hand side, a vector at a time.
 ///
-/// Element (k, n) of the right-hand side is `data[rows[k] + columns[n]]`. Neighbouring columns
-/// usually lie side by side: a vector is a few *pieces*, each one load.
-pub(crate) struct Columns<'a> {
-    offsets: &'a [usize],
+/// Element (k, n) of the right-hand side is `data[rows[k] + columns[n]]`, or zero where column n is a
+/// [`HOLE`]. Neighbouring columns usually lie side by side: a vector is a few *pieces*, each one load.
+pub(crate) struct Columns {
+    offsets: Vec<usize>,
     lanes: usize,
     pieces: Vec<Piece>,
     /// Where each vector's pieces start, and where the last one's end.
     starts: Vec<usize>,
+    /// The greatest offset of each vector; zero if it is all holes.
+    reaches: Vec<usize>,
 }
 
 /// Lanes of a vector that lie side by side.
@@ -25,35 +30,52 @@ pub(crate) struct Piece {
     pub(crate) lanes: u16,
 }
 
-impl<'a> Columns<'a> {
+impl Columns {
     /// Columns at `offsets`, for panels of words `P`.
-    pub(crate) fn new<P: Word>(offsets: &'a [usize]) -> Self {
+    pub(crate) fn new<P: Word>(offsets: Vec<usize>) -> Self {
         let lanes = lanes::<P>();
-        let (mut pieces, mut starts) = (Vec::<Piece>::new(), vec![0]);
+        let (mut pieces, mut starts, mut reaches) = (Vec::<Piece>::new(), vec![0], Vec::new());
         for vector in offsets.chunks(lanes) {
-            for (i, &at) in vector.iter().enumerate() {
+            let (mut reach, first) = (0, pieces.len());
+            for (i, &at) in vector.iter().enumerate().filter(|(_, at)| **at != HOLE) {
                 let offset = at.wrapping_sub(i);
-                match pieces.last_mut() {
-                    Some(last) if i > 0 && last.offset == offset => last.lanes |= 1 << i,
+                match pieces[first..].last_mut() {
+                    Some(last) if last.offset == offset => last.lanes |= 1 << i,
                     _ => pieces.push(Piece { offset, lanes: 1 << i }),
                 }
+                reach = reach.max(at);
             }
             starts.push(pieces.len());
+            reaches.push(reach);
         }
-        Self { offsets, lanes, pieces, starts }
+        Self { offsets, lanes, pieces, starts, reaches }
     }
 
     /// Number of columns.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.offsets.len()
     }
 
+    /// Number of vectors.
+    #[inline]
+    pub(crate) fn vectors(&self) -> usize {
+        self.reaches.len()
+    }
+
     /// Offsets of the columns of vector `v`; the last vector may have fewer than its lanes.
-    pub(crate) fn vector(&self, v: usize) -> &[usize] {
+    fn vector(&self, v: usize) -> &[usize] {
         &self.offsets[self.len().min(v * self.lanes)..self.len().min((v + 1) * self.lanes)]
     }
 
+    /// The greatest offset of vector `v`; zero if it is all holes.
+    #[inline]
+    pub(crate) fn reach(&self, v: usize) -> usize {
+        self.reaches[v]
+    }
+
     /// The pieces of vector `v`.
+    #[inline]
     pub(crate) fn pieces(&self, v: usize) -> &[Piece] {
         &self.pieces[self.starts[v]..self.starts[v + 1]]
     }
@@ -64,7 +86,7 @@ impl<'a> Columns<'a> {
 pub(crate) struct Gather<'a, W, P> {
     pub(crate) data: &'a [W],
     pub(crate) rows: &'a [usize],
-    pub(crate) columns: &'a Columns<'a>,
+    pub(crate) columns: &'a Columns,
     pub(crate) first: usize,
     pub(crate) vectors: usize,
     /// `vectors` * lanes words for each of `rows`.
@@ -101,7 +123,8 @@ impl<W: Word, P: Word> Vectorised for Portable<'_, W, P> {
                 let data = &data[row..];
                 let (out, beyond) = out[..lanes].split_at_mut(offsets.len());
                 for (out, &column) in out.iter_mut().zip(offsets) {
-                    *out = P::from_u64(data[column].to_u64());
+                    let word = if column == HOLE { W::ZERO } else { data[column] };
+                    *out = P::from_u64(word.to_u64());
                 }
                 beyond.fill(P::ZERO);
             }

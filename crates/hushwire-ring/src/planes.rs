@@ -5,7 +5,10 @@
 //! becomes one smaller plane per phase that some tap reads. All that follows has stride one and
 //! needs no bounds.
 
-use crate::simd::Vectorised;
+use crate::panel::{Columns, Gather, HOLE};
+use crate::scratch::Scratch;
+use crate::simd::{self, Level, Vectorised};
+use crate::tile::lanes;
 use crate::{ConvShape, Word};
 
 /// How the phases of one channel lie in memory.
@@ -48,6 +51,12 @@ impl Axis {
         Self { len, before, stride, phases, taps, phase_len }
     }
 
+    /// The first place of the phase of a residue that is not padding, and its input position.
+    fn first(&self, residue: usize) -> (usize, usize) {
+        let first = self.before.saturating_sub(residue).div_ceil(self.stride);
+        (first, first * self.stride + residue - self.before)
+    }
+
     /// Whether the axis is the input's own.
     fn is_plain(&self) -> bool {
         self.phases == [0] && self.stride == 1 && self.phase_len == self.len
@@ -69,9 +78,30 @@ impl Geometry {
         self.axes[1].phase_len
     }
 
-    /// Words of all phases of a channel.
+    /// Words of all phases of a channel: the input's own, or else whole vectors.
     pub(crate) fn channel_len(&self) -> usize {
+        let len = self.phases_len();
+        if self.is_plain() { len } else { len.next_multiple_of(lanes::<u32>()) }
+    }
+
+    fn phases_len(&self) -> usize {
         self.axes.iter().map(|axis| axis.phases.len() * axis.phase_len).product()
+    }
+
+    /// For each word of a channel without strides, where it is in the input.
+    fn offsets(&self) -> Vec<usize> {
+        let [rows, columns] = &self.axes;
+        let place = |axis: &Axis, i: usize| i.checked_sub(axis.before).filter(|&i| i < axis.len);
+        let mut offsets = Vec::with_capacity(self.channel_len());
+        for y in 0..rows.phase_len {
+            let y = place(rows, y);
+            offsets.extend((0..columns.phase_len).map(|x| match (y, place(columns, x)) {
+                (Some(y), Some(x)) => y * columns.len + x,
+                _ => HOLE,
+            }));
+        }
+        offsets.resize(self.channel_len(), HOLE);
+        offsets
     }
 
     /// Where the word that output (0, 0) multiplies with tap `t` = (row, column) is in its channel.
@@ -83,12 +113,46 @@ impl Geometry {
     }
 }
 
+/// Rewrites planes of the input as channels.
+pub(crate) struct Splitter<'a> {
+    geometry: &'a Geometry,
+    /// For each word of a channel, where it is in the plane; `None` if that is the same place, or if
+    /// there are strides.
+    columns: Option<Columns>,
+}
+
+impl<'a> Splitter<'a> {
+    /// For planes of words `W`.
+    pub(crate) fn new<W: Word>(geometry: &'a Geometry) -> Self {
+        let padded = geometry.axes.iter().all(|axis| axis.stride == 1) && !geometry.is_plain();
+        Self { geometry, columns: padded.then(|| Columns::new::<W>(geometry.offsets())) }
+    }
+
+    /// Writes the channels of `planes` over `out`.
+    pub(crate) fn run<W: Word>(&self, level: Level, planes: &[W], out: &mut [W]) {
+        let [rows, columns] = &self.geometry.axes;
+        let (plane, channel) = (rows.len * columns.len, self.geometry.channel_len());
+        if let Some(columns) = &self.columns {
+            let starts: Vec<usize> = (0..planes.len()).step_by(plane).collect();
+            let (data, rows, panel) = (planes, &starts[..], out);
+            let (first, vectors) = (0, columns.vectors());
+            let pairs = &mut Scratch::new(channel)[..];
+            simd::gather(level, Gather { data, rows, columns, first, vectors, panel, pairs });
+        } else {
+            out.fill(W::ZERO);
+            for (plane, out) in planes.chunks_exact(plane).zip(out.chunks_exact_mut(channel)) {
+                simd::dispatch(level, Split { geometry: self.geometry, plane, out });
+            }
+        }
+    }
+}
+
 /// Rewrites a channel's plane by phases.
 pub(crate) struct Split<'a, W> {
     pub(crate) geometry: &'a Geometry,
     /// `in_h * in_w` words.
     pub(crate) plane: &'a [W],
-    /// [`Geometry::channel_len`] zeros, or what an earlier split of the same geometry left.
+    /// [`Geometry::channel_len`] words, zeros or what an earlier split of the same geometry left.
     pub(crate) out: &'a mut [W],
 }
 
@@ -101,19 +165,11 @@ impl<W: Word> Vectorised for Split<'_, W> {
         let mut phases = self.out.chunks_exact_mut(rows.phase_len * columns.phase_len);
         for &py in &rows.phases {
             for (&px, out) in columns.phases.iter().zip(phases.by_ref()) {
-                // The first places of the phase that are not padding, and their input positions.
-                let [(top, mut y), (left, x)] =
-                    [(rows, py), (columns, px)].map(|(axis, residue)| {
-                        let first = axis.before.saturating_sub(residue).div_ceil(axis.stride);
-                        (first, first * axis.stride + residue - axis.before)
-                    });
-                for out in out.chunks_exact_mut(columns.phase_len).skip(top) {
-                    if y >= rows.len {
-                        break;
-                    }
+                let ((top, y), (left, x)) = (rows.first(py), columns.first(px));
+                let out = out.chunks_exact_mut(columns.phase_len).skip(top);
+                for (out, y) in out.zip((y..rows.len).step_by(rows.stride)) {
                     let row = &self.plane[y * columns.len..][..columns.len];
                     copy_strided(&row[x.min(row.len())..], columns.stride, &mut out[left..]);
-                    y += rows.stride;
                 }
             }
         }
@@ -123,11 +179,10 @@ impl<W: Word> Vectorised for Split<'_, W> {
 /// Copies every `stride`-th word.
 #[inline(always)]
 fn copy_strided<W: Word>(from: &[W], stride: usize, to: &mut [W]) {
+    let len = from.len().div_ceil(stride).min(to.len());
+    let to = &mut to[..len];
     match stride {
-        1 => {
-            let len = from.len().min(to.len());
-            to[..len].copy_from_slice(&from[..len]);
-        }
+        1 => to.copy_from_slice(&from[..len]),
         2 => {
             let (pairs, last) = from.as_chunks::<2>();
             for (to, [even, _]) in to.iter_mut().zip(pairs) {

@@ -55,6 +55,8 @@ pub(crate) struct Tile<'a, 'o, W, P> {
     /// First product.
     pub(crate) start: usize,
     pub(crate) depth: usize,
+    /// Where rows of weights start that are needed soon: they are fetched into the cache.
+    pub(crate) ahead: &'a [usize; ROWS],
     /// `depth` rows of `vectors` * lanes words.
     pub(crate) panel: &'a [P],
     /// 1 to 3.
@@ -101,47 +103,33 @@ impl<W: Word, P: Word> Vectorised for Portable<'_, '_, W, P> {
     fn run(mut self) {
         self.0.check();
         for top in (0..self.0.out.len()).step_by(SUB_ROWS) {
-            for left in (0..self.0.width).step_by(SUB_COLUMNS) {
-                sub_tile(&mut self.0, top, left);
+            let mut left = 0;
+            while left + 16 <= self.0.vectors * lanes::<P>() {
+                sub_tile::<W, P, 16>(&mut self.0, top, left);
+                left += 16;
+            }
+            if left < self.0.vectors * lanes::<P>() {
+                sub_tile::<W, P, 8>(&mut self.0, top, left);
             }
         }
     }
 }
 
+/// Rows of a sub-tile.
 const SUB_ROWS: usize = 4;
-const SUB_COLUMNS: usize = 8;
 
+/// Rows and columns of a tile from (`top`, `left`) on.
 #[inline(always)]
-fn sub_tile<W: Word, P: Word>(tile: &mut Tile<'_, '_, W, P>, top: usize, left: usize) {
-    let width = tile.vectors * lanes::<P>();
+fn sub_tile<W: Word, P: Word, const COLUMNS: usize>(
+    tile: &mut Tile<'_, '_, W, P>,
+    top: usize,
+    left: usize,
+) {
     let rows: [&[W]; SUB_ROWS] =
         core::array::from_fn(|i| &tile.weights[tile.rows[top + i] + tile.start..][..tile.depth]);
-    let mut sums = [[P::ZERO; SUB_COLUMNS]; SUB_ROWS];
-    let panel = &tile.panel[..tile.depth * width];
-    let pairs = panel.chunks_exact(2 * width);
-    let last = pairs.remainder();
-    for (k, pair) in pairs.enumerate() {
-        let (first, second) = pair.split_at(width);
-        let (first, second) = (&first[left..][..SUB_COLUMNS], &second[left..][..SUB_COLUMNS]);
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let a: P = P::from_u64(row[2 * k].to_u64());
-            let b: P = P::from_u64(row[2 * k + 1].to_u64());
-            for (sum, (x, y)) in sums.iter_mut().zip(first.iter().zip(second)) {
-                *sum = sum.wrapping_add(a.wrapping_add(*y).wrapping_mul(b.wrapping_add(*x)));
-            }
-        }
-    }
-    if !last.is_empty() {
-        let last = &last[left..][..SUB_COLUMNS];
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let a: P = P::from_u64(row[tile.depth - 1].to_u64());
-            for (sum, x) in sums.iter_mut().zip(last) {
-                *sum = sum.wrapping_add(a.wrapping_mul(*x));
-            }
-        }
-    }
-    let columns = &tile.column_pairs[left..][..SUB_COLUMNS];
-    let end = tile.width.min(left + SUB_COLUMNS);
+    let sums = products::<W, P, COLUMNS>(&rows, tile.panel, tile.vectors * lanes::<P>(), left);
+    let columns = &tile.column_pairs[left..][..COLUMNS];
+    let end = tile.width.clamp(left, left + COLUMNS);
     let out = tile.out[top..].iter_mut().zip(&tile.row_pairs[top..]);
     for ((out, row), sums) in out.zip(&sums) {
         let row = P::from_u64(row.to_u64());
@@ -152,4 +140,44 @@ fn sub_tile<W: Word, P: Word>(tile: &mut Tile<'_, '_, W, P>, top: usize, left: u
             *out = old.wrapping_add(W::from_u64(sum.to_u64()));
         }
     }
+}
+
+/// The sums of a sub-tile.
+#[inline(always)]
+fn products<W: Word, P: Word, const COLUMNS: usize>(
+    rows: &[&[W]; SUB_ROWS],
+    panel: &[P],
+    width: usize,
+    left: usize,
+) -> [[P; COLUMNS]; SUB_ROWS] {
+    let depth = rows[0].len();
+    let rows: [&[W]; SUB_ROWS] = core::array::from_fn(|i| &rows[i][..depth]);
+    let mut sums = [[P::ZERO; COLUMNS]; SUB_ROWS];
+    for k in 0..depth / 2 {
+        let (Some(x), Some(y)) = (
+            panel[2 * k * width + left..].first_chunk::<COLUMNS>(),
+            panel[(2 * k + 1) * width + left..].first_chunk::<COLUMNS>(),
+        ) else {
+            break;
+        };
+        for i in 0..SUB_ROWS {
+            let a = P::from_u64(rows[i][2 * k].to_u64());
+            let b = P::from_u64(rows[i][2 * k + 1].to_u64());
+            for j in 0..COLUMNS {
+                let product = a.wrapping_add(y[j]).wrapping_mul(b.wrapping_add(x[j]));
+                sums[i][j] = sums[i][j].wrapping_add(product);
+            }
+        }
+    }
+    if depth % 2 == 1
+        && let Some(x) = panel[(depth - 1) * width + left..].first_chunk::<COLUMNS>()
+    {
+        for i in 0..SUB_ROWS {
+            let a = P::from_u64(rows[i][depth - 1].to_u64());
+            for j in 0..COLUMNS {
+                sums[i][j] = sums[i][j].wrapping_add(a.wrapping_mul(x[j]));
+            }
+        }
+    }
+    sums
 }

@@ -36,7 +36,10 @@ mod x86 {
     use core::arch::x86_64::*;
 
     use crate::Word;
-    use crate::panel::Gather;
+    use crate::panel::{Gather, Piece};
+
+    /// Pieces of a vector, at most.
+    const MOST: usize = 16;
 
     /// Loads lanes of 32 bits; the others are zero and not read.
     macro_rules! load_32 {
@@ -67,16 +70,18 @@ mod x86 {
                 gather.check();
                 for v in 0..gather.vectors {
                     match gather.columns.pieces(gather.first + v).len() {
+                        0 => $vector::<W, P, 0>(&mut gather, v),
                         1 => $vector::<W, P, 1>(&mut gather, v),
                         2 => $vector::<W, P, 2>(&mut gather, v),
                         3 => $vector::<W, P, 3>(&mut gather, v),
                         4 => $vector::<W, P, 4>(&mut gather, v),
-                        _ => $vector::<W, P, { usize::MAX }>(&mut gather, v),
+                        _ => $vector::<W, P, MOST>(&mut gather, v),
                     }
                 }
             }
 
-            /// Vector `v`, which has `PIECES` pieces, or any number if that is the maximum.
+            /// Vector `v`, which has `PIECES` pieces, or any number if that is [`MOST`].
+            #[inline(never)]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
             fn $vector<W: Word, P: Word, const PIECES: usize>(
                 gather: &mut Gather<'_, W, P>,
@@ -88,39 +93,50 @@ mod x86 {
                 gather.check();
                 assert!(v < gather.vectors, "vector");
                 let Gather { data, rows, columns, first, vectors, panel, pairs } = gather;
-                let pieces = columns.pieces(*first + v);
-                // A constant, so that the loop below is unrolled.
-                let pieces = &pieces[..if PIECES == usize::MAX { pieces.len() } else { PIECES }];
-                let reach = columns.vector(*first + v).iter().copied().max().unwrap_or(0);
-                assert!(reach < data.len(), "column {reach} of {}", data.len());
+                let reach = columns.reach(*first + v);
+                assert!(reach < data.len(), "columns beyond the data");
                 let rows_end = data.len() - reach;
+                // Copies, whose number is a constant, stay in registers.
+                let pieces = columns.pieces(*first + v);
+                let count = if PIECES == MOST { pieces.len() } else { PIECES };
+                let mut local = [Piece { offset: 0, lanes: 0 }; MOST];
+                local.iter_mut().zip(&pieces[..count]).for_each(|(local, piece)| *local = *piece);
+                let pieces = &local[..count];
                 let load = |row: usize| {
-                    assert!(row < rows_end, "row {row} of {rows_end}");
                     let mut x = _mm512_setzero_si512();
+                    let start = data.as_ptr().wrapping_add(row);
                     for piece in pieces {
-                        let at = data.as_ptr().wrapping_add(row).wrapping_add(piece.offset);
-                        // SAFETY: lane i of the piece is at row + columns[i], which the assertions
-                        // above found below the length; other lanes are not read.
-                        x = _mm512_or_si512(x, unsafe { $load!(piece.lanes, at) });
+                        // SAFETY: lane i of the piece is at row + columns[i], at most row + reach,
+                        // which the assertions found below the length; others are not read.
+                        let lanes =
+                            unsafe { $load!(piece.lanes, start.wrapping_add(piece.offset)) };
+                        x = _mm512_or_si512(x, lanes);
                     }
+                    // What the next vector will read, most likely.
+                    let ahead = start.wrapping_add(reach + LANES);
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                     x
                 };
-                // SAFETY: `check` found room for a vector at k * vectors + v for every row k, and
-                // v is less than vectors.
-                let mut store = |k: usize, x| unsafe {
-                    let at = panel.as_mut_ptr().add((k * *vectors + v) * LANES);
-                    _mm512_storeu_si512(at.cast(), x);
-                };
+                let stride = *vectors * LANES;
+                let mut out = panel.as_mut_ptr().wrapping_add(v * LANES);
                 let mut sum = _mm512_setzero_si512();
                 let (twos, last) = rows.as_chunks::<2>();
-                for (k, &[a, b]) in twos.iter().enumerate() {
+                for &[a, b] in twos {
+                    assert!(a.max(b) < rows_end, "rows beyond the data");
                     let (x, y) = (load(a), load(b));
-                    store(2 * k, x);
-                    store(2 * k + 1, y);
+                    // SAFETY: `check` found room for `vectors` vectors for every row, v is less
+                    // than vectors, and `out` is at vector v of the row of x.
+                    unsafe {
+                        _mm512_storeu_si512(out.cast(), x);
+                        _mm512_storeu_si512(out.wrapping_add(stride).cast(), y);
+                    }
+                    out = out.wrapping_add(2 * stride);
                     sum = $add(sum, $mul(x, y));
                 }
                 if let [row] = *last {
-                    store(rows.len() - 1, load(row));
+                    assert!(row < rows_end, "rows beyond the data");
+                    // SAFETY: as above.
+                    unsafe { _mm512_storeu_si512(out.cast(), load(row)) };
                 }
                 // SAFETY: `check` found `vectors` vectors, and v is less.
                 unsafe {
@@ -139,13 +155,15 @@ mod x86 {
 mod tests {
     use super::super::{levels, noise};
     use super::*;
-    use crate::panel::Columns;
+    use crate::panel::{Columns, HOLE};
     use crate::tile::lanes;
 
     fn agrees<W: Word, P: Word>(columns: &[usize], rows: &[usize]) {
-        let end = columns.iter().max().unwrap_or(&0) + rows.iter().max().unwrap_or(&0) + 1;
+        let end = columns.iter().filter(|c| **c != HOLE).max().unwrap_or(&0)
+            + rows.iter().max().unwrap_or(&0)
+            + 1;
         let data = noise::<W>(end, 1);
-        let by_vector = Columns::new::<P>(columns);
+        let by_vector = Columns::new::<P>(columns.to_vec());
         let lanes = lanes::<P>();
         let vectors = columns.len().div_ceil(lanes);
         for level in levels() {
@@ -167,7 +185,7 @@ mod tests {
                     },
                 );
                 for j in 0..width {
-                    let column = columns.get(first * lanes + j);
+                    let column = columns.get(first * lanes + j).filter(|c| **c != HOLE);
                     let expected = |k: usize| {
                         column.map_or(P::ZERO, |c| P::from_u64(data[rows[k] + c].to_u64()))
                     };
@@ -190,7 +208,11 @@ mod tests {
             (0..count).map(|i| 40 + i / len * stride + i % len).collect()
         };
         let scattered: Vec<usize> = (0..40).map(|i| i * i % 97).collect();
-        for columns in [lines(40, 40, 0), lines(56, 14, 16), lines(49, 7, 9), scattered] {
+        let with_holes: Vec<usize> = (0..70)
+            .map(|i| if i % 9 < 2 || i / 20 == 1 { HOLE } else { i / 9 * 7 + i % 9 })
+            .collect();
+        for columns in [lines(40, 40, 0), lines(56, 14, 16), lines(49, 7, 9), scattered, with_holes]
+        {
             for rows in [&[3][..], &[0, 40, 7, 7], &[9, 1, 0, 5, 2]] {
                 agrees::<u32, u32>(&columns, rows);
                 agrees::<u64, u64>(&columns, rows);
@@ -203,7 +225,7 @@ mod tests {
     #[should_panic]
     fn offsets_beyond_the_data_panic() {
         let data = noise::<u32>(20, 1);
-        let columns = Columns::new::<u32>(&[0, 1, 18]);
+        let columns = Columns::new::<u32>(vec![0, 1, 18]);
         let (mut panel, mut pairs) = ([0_u32; 16], [0_u32; 16]);
         let (panel, pairs) = (&mut panel[..], &mut pairs[..]);
         let level = Level::detected();

@@ -7,6 +7,8 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::OnceLock;
 
+use crate::{SimdLimit, simd_limit};
+
 mod gather;
 mod tile;
 
@@ -25,7 +27,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// The best that this machine has.
+    /// The best that this machine has, within [`simd_limit`].
     pub(crate) fn detected() -> Self {
         static FOUND: AtomicU8 = AtomicU8::new(0);
         match FOUND.load(Ordering::Relaxed) {
@@ -51,10 +53,10 @@ impl Level {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl");
-        match (avx2, avx512, is_x86_feature_detected!("avx512ifma")) {
-            (true, true, true) => Self::Ifma,
-            (true, true, false) => Self::Avx512,
-            (true, false, _) => Self::Avx2,
+        match simd_limit() {
+            SimdLimit::Avx512 if avx512 && is_x86_feature_detected!("avx512ifma") => Self::Ifma,
+            SimdLimit::Avx512 if avx512 => Self::Avx512,
+            SimdLimit::Avx512 | SimdLimit::Avx2 if avx2 => Self::Avx2,
             _ => Self::Portable,
         }
     }

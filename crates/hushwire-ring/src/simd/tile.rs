@@ -144,6 +144,7 @@ mod x86 {
             #[target_feature(enable = $features)]
             fn $inner<W: Word, P: Word, const V: usize>(tile: Tile<'_, '_, W, P>) {
                 const LANES: usize = 64 / size_of::<$panel>();
+                const AHEAD: usize = 32 / size_of::<$word>();
                 assert!(size_of::<W>() == size_of::<$word>(), "words");
                 assert!(size_of::<P>() == size_of::<$panel>(), "words of panels");
                 tile.check();
@@ -167,14 +168,27 @@ mod x86 {
                         x
                     }};
                 }
+                // A line of weights that a later tile will read: one for each pair of products, and
+                // so each line of as many rows as a line has pairs.
+                macro_rules! prefetch {
+                    ($k:expr) => {
+                        let row = tile.ahead[$k / 2 % AHEAD];
+                        let at = weights.as_ptr().wrapping_add(row + tile.start + $k);
+                        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+                    };
+                }
                 // SAFETY: `check` found depth * V * LANES words in the panel and `depth` words from
                 // each of `rows`; every step is below depth. A broadcast that reads the next weight
                 // too is used for steps below depth - 1 only.
                 unsafe {
                     $steps!(
-                        depth, sums, rows, vectors, $mul_add, $add, $broadcast, $broadcast_last
+                        depth, sums, rows, vectors, prefetch,
+                        $mul_add, $add, $broadcast, $broadcast_last
                     );
                 }
+                let lanes: [u16; V] = core::array::from_fn(|v| {
+                    ((1_u32 << tile.width.saturating_sub(v * LANES).min(LANES)) - 1) as u16
+                });
                 let (pairs, row_pairs) = (tile.column_pairs.as_ptr(), tile.row_pairs.as_ptr());
                 for (i, sums) in sums.iter().enumerate() {
                     let Some(out) = out.get_mut(i) else { break };
@@ -183,9 +197,7 @@ mod x86 {
                     // `width` are neither read nor written.
                     unsafe {
                         let row = $broadcast_last!(row_pairs.add(i).cast::<$word>());
-                        for (v, sum) in sums.iter().enumerate() {
-                            let lanes = tile.width.saturating_sub(v * LANES).min(LANES);
-                            let lanes = ((1_u32 << lanes) - 1) as u16;
+                        for (v, (sum, &lanes)) in sums.iter().zip(&lanes).enumerate() {
                             let columns = _mm512_loadu_si512(pairs.add(v * LANES).cast());
                             let sum = $sub($sub(*sum, columns), row);
                             let at = out.as_mut_ptr().wrapping_add(at + v * LANES);
@@ -200,10 +212,11 @@ mod x86 {
     /// Two products at a time by one multiplication.
     macro_rules! paired {
         (
-            $depth:ident, $sums:ident, $rows:ident, $vectors:ident,
+            $depth:ident, $sums:ident, $rows:ident, $vectors:ident, $prefetch:ident,
             $mul_add:ident, $add:ident, $broadcast:ident, $broadcast_last:ident
         ) => {
             for k in (0..$depth & !1).step_by(2) {
+                $prefetch!(k);
                 let (x, y) = ($vectors!(k), $vectors!(k + 1));
                 for (sums, row) in $sums.iter_mut().zip(&$rows) {
                     let (a, b) = ($broadcast!(row.add(k)), $broadcast!(row.add(k + 1)));
@@ -227,7 +240,7 @@ mod x86 {
     /// One product at a time.
     macro_rules! plain {
         (
-            $depth:ident, $sums:ident, $rows:ident, $vectors:ident,
+            $depth:ident, $sums:ident, $rows:ident, $vectors:ident, $prefetch:ident,
             $mul_add:ident, $add:ident, $broadcast:ident, $broadcast_last:ident
         ) => {
             macro_rules! step {
@@ -243,6 +256,7 @@ mod x86 {
             }
             let last = $depth.saturating_sub(1);
             for k in 0..last {
+                $prefetch!(k);
                 step!(k, $broadcast);
             }
             if $depth > 0 {
@@ -349,6 +363,7 @@ mod tests {
                     rows: &rows,
                     start: START,
                     depth,
+                    ahead: &rows,
                     panel: &panel,
                     vectors,
                     row_pairs: &row_pairs,

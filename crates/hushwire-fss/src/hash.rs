@@ -6,13 +6,7 @@
 //! of the 126 seed bits; an attacker who makes q queries against n seeds at once succeeds with
 //! probability about n * q / 2^126 (Guo, Katz, Wang, Yu, IEEE S&P 2020).
 
-use aes::Aes128;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
-
-use crate::prf::Block;
-
-/// Nodes hashed together: enough to keep the AES units' pipelines full.
-const BATCH: usize = 256;
+use crate::cipher::Cipher;
 
 /// Bits of a block that are not seed.
 pub(crate) const LOW: u128 = 3;
@@ -21,25 +15,16 @@ pub(crate) const LOW: u128 = 3;
 const PI: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344;
 
 /// The fixed-key hash.
-pub(crate) struct Hash(Aes128);
+pub(crate) struct Hash(Cipher);
 
 impl Hash {
     pub(crate) fn new() -> Self {
-        Self(Aes128::new(&PI.to_be_bytes().into()))
+        Self(Cipher::new(PI.to_be_bytes()))
     }
 
     /// Replaces every block x by P(x) ^ x.
     pub(crate) fn apply(&self, nodes: &mut [u128]) {
-        let mut input = [0; BATCH];
-        for nodes in nodes.chunks_mut(BATCH) {
-            let input = &mut input[..nodes.len()];
-            input.copy_from_slice(nodes);
-            let (blocks, _) = Block::slice_as_chunks_mut(bytemuck::cast_slice_mut(nodes));
-            self.0.encrypt_blocks(blocks);
-            for (node, x) in nodes.iter_mut().zip(input) {
-                *node ^= *x;
-            }
-        }
+        self.0.hash(nodes);
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod dcf;
 pub mod digits;
 
+mod cipher;
 mod error;
 mod hash;
 mod planes;

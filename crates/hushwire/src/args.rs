@@ -1,16 +1,17 @@
 //! Flags that several commands share, each defined once.
 
-use std::sync::Arc;
-
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hushwire_fixed::Settings;
-use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::{Comparison, Job};
-use hushwire_net::Phase;
+use hushwire_profile::Hosts;
 use serde::{Deserialize, Serialize};
+
+use crate::forecast::Forecast;
 
 /// A network and how it is made private.
 #[derive(Args, Clone)]
@@ -31,17 +32,27 @@ pub struct JsonArg {
     pub json: bool,
 }
 
-/// How signs are compared, and the line that this is chosen for.
-#[derive(Args, Clone, Copy)]
+/// How signs are compared, and what this is chosen for.
+#[derive(Args, Clone)]
 pub struct ComparisonArgs {
     /// How signs are compared
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub comparison: Choice,
-    /// The line between the parties: round-trip time in milliseconds and bandwidth in Mbit/s, such
-    /// as `20,100`. Processes on this machine are slowed down to it [default: no emulation; `auto`
-    /// then assumes 0.05,10000]
-    #[arg(long, value_name = "RTT_MS,MBIT")]
-    pub link: Option<Line>,
+    #[command(flatten)]
+    pub forecast: ForecastArgs,
+}
+
+/// What times are predicted from.
+#[derive(Args, Clone)]
+pub struct ForecastArgs {
+    /// The line between the parties: `loopback`, `lan` (1 ms, 1 Gbit/s), `wan` (40 ms, 100 Mbit/s),
+    /// or a round-trip time in milliseconds and a bandwidth in Mbit/s, such as `20,100`. Processes
+    /// on this machine are slowed down to it
+    #[arg(long, value_name = "LINE", default_value = "loopback")]
+    pub link: Link,
+    /// The machine's profile, as `hushwire profile` writes it [default: a built-in one]
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
 }
 
 /// A way to compare signs, or the choice of one.
@@ -51,8 +62,17 @@ pub enum Choice {
     Dcf,
     /// Digit tables: two round trips per layer, fewest bytes
     Digits,
-    /// Whichever is predicted to be faster on the line
+    /// Whichever is predicted to be faster, offline and online together
     Auto,
+}
+
+/// What joins two parties.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Link {
+    /// The machine's own loopback interface, as fast as it is.
+    Loopback,
+    /// A line.
+    Line(Line),
 }
 
 /// A line between two parties.
@@ -64,60 +84,66 @@ pub struct Line {
     pub mbit: f64,
 }
 
-/// What two processes on one machine have.
-const LOOPBACK: Line = Line { rtt_ms: 0.05, mbit: 10_000.0 };
-
-impl FromStr for Line {
+impl FromStr for Link {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "loopback" => return Ok(Link::Loopback),
+            "lan" => return Ok(Link::Line(Line::LAN)),
+            "wan" => return Ok(Link::Line(Line::WAN)),
+            _ => {}
+        }
         let parse = |text: &str| text.trim().parse::<f64>().ok();
         let numbers = text.split_once(',').and_then(|(a, b)| Some((parse(a)?, parse(b)?)));
         match numbers {
             Some((rtt_ms, mbit)) if (0.0..=60_000.0).contains(&rtt_ms) && mbit > 0.0 => {
-                Ok(Line { rtt_ms, mbit })
+                Ok(Link::Line(Line { rtt_ms, mbit }))
             }
             _ => Err(format!(
-                "`{text}` is no line: expected a round-trip time of 0 to 60000 milliseconds and a \
-                 positive bandwidth in Mbit/s, such as 20,100"
+                "`{text}` is no line: expected loopback, lan, wan, or a round-trip time of 0 to \
+                 60000 milliseconds and a positive bandwidth in Mbit/s, such as 20,100"
             )),
         }
     }
 }
 
-impl Line {
-    /// A local network: 1 ms, 1 Gbit/s.
-    pub const LAN: Line = Line { rtt_ms: 1.0, mbit: 1000.0 };
-
-    /// Across a continent: 40 ms, 100 Mbit/s.
-    pub const WAN: Line = Line { rtt_ms: 40.0, mbit: 100.0 };
-
-    /// Seconds that the messages of an inference take at least.
-    pub fn seconds(&self, prediction: &Prediction) -> f64 {
-        let bytes = prediction.total(Phase::Offline) + prediction.total(Phase::Online);
-        bytes as f64 * 8.0 / (self.mbit * 1e6) + prediction.rounds as f64 * self.rtt_ms / 1e3
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Link::Loopback => f.write_str("the loopback interface"),
+            Link::Line(Line { rtt_ms, mbit }) => {
+                write!(f, "a line of {rtt_ms} ms and {mbit} Mbit/s")
+            }
+        }
     }
 }
 
-impl ComparisonArgs {
-    /// The line, emulated or assumed.
-    pub fn line(&self) -> Line {
-        self.link.unwrap_or(LOOPBACK)
+impl Link {
+    /// The line to emulate, if any.
+    pub fn emulated(self) -> Option<Line> {
+        match self {
+            Link::Loopback => None,
+            Link::Line(line) => Some(line),
+        }
     }
+}
 
-    /// The comparison for a job, given as one with any comparison.
-    pub fn choose(&self, job: &Job) -> Comparison {
+impl Line {
+    /// A local network.
+    pub const LAN: Line = Line { rtt_ms: 1.0, mbit: 1000.0 };
+
+    /// A line across a continent.
+    pub const WAN: Line = Line { rtt_ms: 40.0, mbit: 100.0 };
+}
+
+impl ComparisonArgs {
+    /// The comparison for a job, given as one with any comparison, whose parties run on this machine.
+    pub fn choose(&self, job: &Job) -> Result<Comparison> {
         match self.comparison {
-            Choice::Dcf => Comparison::Dcf,
-            Choice::Digits => Comparison::Digits,
-            Choice::Auto => {
-                let time = |comparison| {
-                    let job = Job::new(Arc::clone(&job.program), job.batch, comparison);
-                    self.line().seconds(&Prediction::new(&job))
-                };
-                let dcf_is_faster = time(Comparison::Dcf) < time(Comparison::Digits);
-                if dcf_is_faster { Comparison::Dcf } else { Comparison::Digits }
-            }
+            Choice::Dcf => Ok(Comparison::Dcf),
+            Choice::Digits => Ok(Comparison::Digits),
+            Choice::Auto => Ok(Forecast::new(&self.forecast, Hosts::One)?.faster(job)),
         }
     }
 }

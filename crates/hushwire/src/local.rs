@@ -38,7 +38,11 @@ pub struct PrivateFolder(TempDir);
 impl PrivateFolder {
     /// Makes one; from now on SIGINT and SIGTERM remove it before they end this process.
     pub fn new() -> Result<PrivateFolder> {
-        let folder = tempfile::Builder::new().prefix("hushwire-").tempdir();
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("hushwire-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.tempdir();
         let folder = folder.context("cannot make a temporary folder")?;
         let path = folder.path().to_owned();
         ctrlc::set_handler(move || {

@@ -7,6 +7,7 @@ mod commands;
 mod demo_files;
 mod evaluation;
 mod fixed;
+mod forecast;
 mod images;
 mod local;
 mod network;
@@ -48,6 +49,7 @@ enum Command {
     Client(commands::client::Args),
     Keys(commands::keys::Args),
     Polynomial(commands::polynomial::Args),
+    Profile(commands::profile::Args),
     Bench(commands::bench::Args),
     /// Be the client of a measurement; `bench` starts this
     #[command(hide = true)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Client(args) => commands::client::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Polynomial(args) => commands::polynomial::run(&args),
+        Command::Profile(args) => commands::profile::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Trial => commands::bench::trial::serve(),
     };

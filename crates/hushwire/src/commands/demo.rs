@@ -66,12 +66,12 @@ pub fn run(args: &Args) -> Result<()> {
     let calibration = || Ok((batch.clone(), "the digits themselves".to_owned()));
     let planned = network.plan(None, &Settings::default(), calibration)?;
     let job = Job::new(planned.program.clone(), DIGITS.len(), Comparison::Digits);
-    let comparison = args.comparison.choose(&job);
+    let comparison = args.comparison.choose(&job)?;
     let task = Task {
         model: &model,
         plan: &planned.plan,
         comparison,
-        line: args.comparison.link,
+        line: args.comparison.forecast.link.emulated(),
         batch: DIGITS.len(),
     };
     let mut parties = Parties::start(folder, &task)?;

@@ -127,8 +127,8 @@ fn start(
     let task = Task {
         model: &network.path,
         plan: &planned.plan,
-        comparison: comparison.choose(&job),
-        line: comparison.link,
+        comparison: comparison.choose(&job)?,
+        line: comparison.forecast.link.emulated(),
         batch,
     };
     Parties::start(PrivateFolder::new()?, &task)

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use hushwire_data::Source;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{Program, Settings};
@@ -11,16 +12,19 @@ use hushwire_mpc::cost::{Message, Prediction};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::{Phase, Role};
 use hushwire_plan::architecture_hash;
+use hushwire_profile::Hosts;
 use serde::Serialize;
 
-use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
+use crate::args::{Choice, ComparisonArgs, JsonArg, Link, NetworkArgs, positive};
+use crate::forecast::Forecast;
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::network::{Network, Planned};
 use crate::output::{self, Table, bytes, grouped};
 
-/// Show a network's layers and predict what running it privately sends
+/// Show a network's layers and predict what running it privately sends and how long it takes
 ///
-/// Predicted bytes are exact: they are what the parties' meters show.
+/// Predicted bytes and round trips are exact: they are what the parties' meters show. Predicted times
+/// are those of the machine that the profile describes.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -35,8 +39,21 @@ pub struct Args {
     batch: usize,
     #[command(flatten)]
     comparison: ComparisonArgs,
+    /// Whether the parties share one machine like the profile's or have one each
+    /// [default: one on the loopback interface, three on a line]
+    #[arg(long, value_enum)]
+    machines: Option<Machines>,
     #[command(flatten)]
     json: JsonArg,
+}
+
+/// Where the parties run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Machines {
+    /// All on one machine, as `hushwire run` has them
+    One,
+    /// Each on one of its own
+    Three,
 }
 
 #[derive(Serialize)]
@@ -59,7 +76,13 @@ struct Report {
     upload_bytes: u64,
     offline: Routes,
     online: Routes,
+    offline_seconds: f64,
+    online_seconds: f64,
+    /// Of both phases.
     predicted_seconds: f64,
+    /// What the times are predicted for.
+    #[serde(skip)]
+    predicted_for: String,
 }
 
 /// One graph node, for the whole batch.
@@ -114,8 +137,18 @@ pub fn run(args: &Args) -> Result<()> {
         Some(_) => Some(hushwire_party::Network::new(graph, &plan)?.hash().to_string()),
         None => None,
     };
+    let hosts = match (args.machines, args.comparison.forecast.link) {
+        (Some(Machines::One), _) | (None, Link::Loopback) => Hosts::One,
+        (Some(Machines::Three), _) | (None, Link::Line(_)) => Hosts::Three,
+    };
+    let forecast = Forecast::new(&args.comparison.forecast, hosts)?;
     let mut job = Job::new(program, args.batch, Comparison::Digits);
-    job.comparison = args.comparison.choose(&job);
+    job.comparison = match args.comparison.comparison {
+        Choice::Auto => forecast.faster(&job),
+        Choice::Dcf => Comparison::Dcf,
+        Choice::Digits => Comparison::Digits,
+    };
+    let times = forecast.times(&job);
     let prediction = Prediction::new(&job);
     let layers = layers(graph, &job, &prediction);
     let sum = |of: fn(&Layer) -> u64| layers.iter().map(of).sum();
@@ -136,7 +169,18 @@ pub fn run(args: &Args) -> Result<()> {
         upload_bytes: prediction.upload_bytes,
         offline: Routes::new(&prediction, Phase::Offline),
         online: Routes::new(&prediction, Phase::Online),
-        predicted_seconds: args.comparison.line().seconds(&prediction),
+        offline_seconds: times.offline,
+        online_seconds: times.online,
+        predicted_seconds: times.total(),
+        predicted_for: format!(
+            "{} ({}), {}",
+            match hosts {
+                Hosts::One => "three processes on one machine",
+                Hosts::Three => "three machines",
+            },
+            forecast.processor(),
+            args.comparison.forecast.link
+        ),
         layers,
     };
     output::report(&report, args.json.json, human)
@@ -242,10 +286,13 @@ fn human(report: &Report) -> String {
         "masked weights, server to helper, once per model: {}",
         bytes(report.upload_bytes)
     );
+    let seconds = output::seconds;
     let _ = write!(
         text,
-        "messages take {} at least on the line",
-        output::seconds(report.predicted_seconds)
+        "predicted: {} offline, {} online; {}",
+        seconds(report.offline_seconds),
+        seconds(report.online_seconds),
+        report.predicted_for
     );
     text
 }

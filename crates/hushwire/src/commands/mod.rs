@@ -9,6 +9,7 @@ pub mod helper;
 pub mod inspect;
 pub mod keys;
 pub mod polynomial;
+pub mod profile;
 pub mod run;
 pub mod server;
 pub mod train;

@@ -67,12 +67,12 @@ pub fn run(args: &Args) -> Result<()> {
     let planned = network.plan(args.network.plan.as_deref(), &Settings::default(), on_inputs)?;
     let batch = args.batch.unwrap_or(inputs.values.len()).min(inputs.values.len());
     let job = Job::new(planned.program.clone(), batch, Comparison::Digits);
-    let comparison = args.comparison.choose(&job);
+    let comparison = args.comparison.choose(&job)?;
     let task = Task {
         model: &network.path,
         plan: &planned.plan,
         comparison,
-        line: args.comparison.link,
+        line: args.comparison.forecast.link.emulated(),
         batch,
     };
     let bar = progress::bar(args.json.json, Some(inputs.values.len()), "running");

@@ -64,3 +64,35 @@ fn networks_are_measured_under_their_names() {
     let error = bench.error("bench --suite networks --only x --model demo.onnx", 1);
     assert!(error.contains("demo"), "{error}");
 }
+
+#[test]
+fn a_measured_profile_predicts_times() {
+    let bench = Bench::new();
+    bench.image("a.png", 28, 1);
+    bench.text("profile -o machine.toml");
+    let text = std::fs::read_to_string(bench.path("machine.toml")).unwrap();
+    assert!(text.contains("[machine]") && text.contains("cores = "), "{text}");
+    for comparison in ["digits", "dcf"] {
+        let flags = format!("--profile machine.toml --link wan --comparison {comparison}");
+        let predicted = bench.json(&format!("inspect demo.onnx {flags} --machines one"));
+        let run = bench.json(&format!("run demo.onnx {flags} --input a.png"));
+        for phase in ["offline", "online"] {
+            let measured = run[phase]["seconds"].as_f64().unwrap();
+            let seconds = predicted[format!("{phase}_seconds")].as_f64().unwrap();
+            assert!((0.75..1.25).contains(&(seconds / measured)), "{seconds}, took {measured}");
+        }
+    }
+    let names = "bench --suite networks --profile machine.toml --only demo.lan.online";
+    let report = metrics(&bench, names);
+    assert!(report["demo.lan.online_ratio"].as_f64().unwrap() > 0.0, "{report}");
+    // Far apart on a fast line, round trips count.
+    let choice = |link: &str| {
+        let flags = format!("--profile machine.toml --link {link}");
+        bench.json(&format!("inspect demo.onnx {flags}"))["comparison"].clone()
+    };
+    assert_eq!((choice("200,10000"), choice("1,10")), ("dcf".into(), "digits".into()));
+    bench.write("broken.toml", text.replace("cores = ", "cores = -"));
+    let error = bench.error("inspect demo.onnx --profile broken.toml", 1);
+    assert!(error.contains("broken.toml"), "{error}");
+    assert!(bench.error("inspect demo.onnx --link far", 2).contains("loopback, lan, wan"));
+}

@@ -24,6 +24,7 @@ fn help_names_every_command() {
         "client",
         "keys",
         "polynomial",
+        "profile",
         "bench",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} in {text}");

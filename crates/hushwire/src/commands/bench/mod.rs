@@ -38,6 +38,10 @@ pub struct Args {
     /// Number formats are the plan's or calibrated on random images
     #[arg(long, value_name = "FILE[,PLAN]", num_args = 1..)]
     model: Vec<ModelArg>,
+    /// Compare the times of networks with those predicted from this machine profile, as `hushwire
+    /// profile` writes it
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Measure only metrics whose names begin with this
     #[arg(long, value_name = "PREFIX", num_args = 1..)]
     only: Vec<String>,
@@ -69,7 +73,7 @@ impl Suite {
     fn run(self, bench: &mut Bench, args: &Args) -> Result<()> {
         match self {
             Suite::Micro => micro::run(bench),
-            Suite::Networks => networks::run(bench, &args.model),
+            Suite::Networks => networks::run(bench, &args.model, args.profile.as_deref()),
             Suite::Polynomial => polynomial::run(bench),
             Suite::He => he::run(bench),
         }
@@ -90,6 +94,15 @@ impl Bench {
         &mut self,
         names: [S; N],
         run: impl FnOnce() -> Result<[f64; N]>,
+    ) -> Result<()> {
+        self.measure_all(&names, || Ok(run()?.to_vec()))
+    }
+
+    /// As [`measure`](Self::measure), with a number of values that is not known beforehand.
+    pub fn measure_all<S: AsRef<str>>(
+        &mut self,
+        names: &[S],
+        run: impl FnOnce() -> Result<Vec<f64>>,
     ) -> Result<()> {
         let wanted = |name: &S| {
             let name = name.as_ref();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use hushwire_fixed::{Program, Settings};
 use hushwire_graph::Model;
-use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::{Comparison, Job};
 
 use super::trial::Task;
@@ -79,9 +78,9 @@ impl Subject {
         Task { model, plan, comparison, line }
     }
 
-    /// What running it sends.
-    pub fn prediction(&self, comparison: Comparison) -> Prediction {
-        Prediction::new(&Job::new(Arc::clone(&self.program), 1, comparison))
+    /// One inference.
+    pub fn job(&self, comparison: Comparison) -> Job {
+        Job::new(Arc::clone(&self.program), 1, comparison)
     }
 
     /// Whether an operation of its program is a gate.

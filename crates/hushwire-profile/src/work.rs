@@ -1,0 +1,111 @@
+//! How much work the operations of a program are.
+
+use crate::profile::{Convolution, Gate};
+use hushwire_fixed::program::{self, Groups, Linear, Local, Members};
+use hushwire_mpc::{Comparison, Job};
+use hushwire_ring::ConvShape;
+
+/// Products with up to this many vectors are sums along each weight row.
+const VECTORS: usize = 2;
+
+impl Convolution {
+    /// Seconds of one core for the products of a weighted layer.
+    pub(crate) fn layer(&self, linear: &Linear, batch: usize) -> f64 {
+        let shape = &linear.shape;
+        let vectors = shape.in_h * shape.in_w == 1 && shape.kernel == [1; 2] && shape.groups == 1;
+        if vectors && batch <= VECTORS {
+            return self.vector_ns.times((shape.weight_len() * batch) as f64);
+        }
+        self.shape(shape, batch)
+    }
+
+    /// Seconds of one core for a convolution.
+    pub(crate) fn shape(&self, shape: &ConvShape, batch: usize) -> f64 {
+        let macs = shape.macs() as f64 * batch as f64;
+        if shape.in_channels == shape.groups {
+            let strided = shape.stride[1] > 1;
+            let each = if strided { self.strided_depthwise_ns } else { self.depthwise_ns };
+            return each.times(macs);
+        }
+        let [products, inputs, weights, outputs] = terms(shape, batch);
+        self.product_ns.times(products)
+            + self.input_ns.times(inputs)
+            + self.weight_ns.times(weights)
+            + self.output_ns.times(outputs)
+    }
+}
+
+/// What a convolution touches: multiplications, elements of the matrix of inputs, weights, outputs.
+pub(crate) fn terms(shape: &ConvShape, batch: usize) -> [f64; 4] {
+    let macs = shape.macs() as f64 * batch as f64;
+    let group_outputs = shape.out_channels as f64 / shape.groups as f64;
+    let outputs = (shape.output_len() * batch) as f64;
+    [macs, macs / group_outputs, shape.weight_len() as f64, outputs]
+}
+
+/// What determines the work of a gate, over the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct GateSize {
+    /// Elements that decide for themselves.
+    elements: f64,
+    /// Elements that follow a group.
+    members: f64,
+    /// Elements that pass.
+    passing: f64,
+    /// Decisions beside the first of those that decide for themselves.
+    decisions: f64,
+    /// Levels of all decisions.
+    levels: f64,
+}
+
+impl GateSize {
+    pub(crate) fn new(job: &Job, op: usize, gate: &program::Gate) -> GateSize {
+        let len = job.program.values[op].len;
+        let (mut elements, mut members, mut passing) = (len, 0, 0);
+        if let Members::Mixed(blocks) = &gate.members {
+            let sum = |of: fn(&Groups) -> usize| blocks.iter().map(of).sum();
+            elements = 0;
+            members = sum(Groups::opened_len);
+            passing = sum(|groups| groups.identity.len());
+        }
+        let decisions = gate.members.decisions(len) * gate.function.knots();
+        let over_batch = |count: usize| (count * job.batch) as f64;
+        GateSize {
+            elements: over_batch(elements),
+            members: over_batch(members),
+            passing: over_batch(passing),
+            decisions: over_batch(decisions - elements),
+            levels: over_batch(decisions) * levels(job.comparison, gate.window.bits - 1),
+        }
+    }
+}
+
+/// Levels of a comparison of `bits`.
+pub(crate) fn levels(comparison: Comparison, bits: u32) -> f64 {
+    f64::from(match comparison {
+        Comparison::Digits => bits.div_ceil(4),
+        Comparison::Dcf => bits.saturating_sub(7),
+    })
+}
+
+impl Gate {
+    /// Seconds of one core.
+    pub(crate) fn work(&self, size: &GateSize) -> f64 {
+        self.element_ns.times(size.elements)
+            + self.member_ns.times(size.members)
+            + self.passing_ns.times(size.passing)
+            + self.decision_ns.times(size.decisions)
+            + self.level_ns.times(size.levels)
+    }
+}
+
+/// Operands of a public linear operation that makes `len` elements.
+pub(crate) fn operands(local: &Local, len: usize) -> f64 {
+    let each = match local {
+        Local::Combine { terms, .. } => terms.len(),
+        Local::Gather { .. } | Local::Scale { .. } => 1,
+        Local::SumPool { shape, .. } => shape.kernel[0] * shape.kernel[1],
+        Local::Interpolate { .. } => 4,
+    };
+    (each * len) as f64
+}

@@ -31,6 +31,15 @@ fn metrics_are_named_numbers_and_kept() {
 }
 
 #[test]
+fn knapsacks_are_solved_within_their_goals() {
+    let bench = Bench::new();
+    let report = metrics(&bench, "bench --suite planner --only knapsack.");
+    let metric = |name: &str| report[format!("knapsack.{name}")].as_f64().unwrap();
+    assert!((0.0..=0.1).contains(&metric("worst_gap_percent")), "{report}");
+    assert!(metric("resnet50_seconds") < 10.0, "{report}");
+}
+
+#[test]
 fn a_million_relus_cost_few_bytes() {
     let bench = Bench::new();
     let report = metrics(&bench, "bench --suite micro --only relu.");

@@ -7,6 +7,7 @@ mod he;
 mod metrics;
 mod micro;
 mod networks;
+mod planner;
 mod polynomial;
 mod shapes;
 mod subject;
@@ -67,6 +68,9 @@ enum Suite {
     Polynomial,
     /// Operations on encrypted vectors, on one thread
     He,
+    /// The activation planner: its knapsack solver against the exact one on 1,000 random instances,
+    /// and on an instance of ResNet-50's size
+    Planner,
 }
 
 impl Suite {
@@ -76,6 +80,7 @@ impl Suite {
             Suite::Networks => networks::run(bench, &args.model, args.profile.as_deref()),
             Suite::Polynomial => polynomial::run(bench),
             Suite::He => he::run(bench),
+            Suite::Planner => planner::run(bench),
         }
     }
 }

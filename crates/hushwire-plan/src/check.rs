@@ -161,6 +161,11 @@ impl Checker {
         let len: usize = dims.iter().product();
         match gate {
             Gate::Exact | Gate::Identity | Gate::Zero => {}
+            Gate::Piecewise(function) => {
+                if let Some(reason) = function.problem() {
+                    self.problem(node, format!("its piecewise polynomial: {reason}"));
+                }
+            }
             Gate::Patches(channels) => {
                 let count = dims.first().copied().unwrap_or(0);
                 self.that(channels.len() == count, node, || {

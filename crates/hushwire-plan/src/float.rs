@@ -1,16 +1,23 @@
 //! A plan in the float executor: gates as hooks that replace activations.
 
-use crate::{Decision, Gate, Grouping, Plan, SiteKind};
+use crate::{Decision, Gate, Grouping, Piecewise, Plan, SiteKind};
 use hushwire_graph::{Hooks, Node, NodeId, Op, Tensor};
 use std::collections::HashMap;
 
 /// Replaces activations by the plan's gates while a graph runs in floating point.
 ///
 /// Exact gates are left to the executor. A shared decision multiplies its members by
-/// 1{form >= 0}; the upper bound of a clip does not apply to them.
+/// 1{form >= 0}; the upper bound of a clip does not apply to them. Piecewise polynomials have the
+/// coefficients that they are computed with, of unrounded inputs.
 pub struct GateHooks<'o> {
-    gates: HashMap<String, Grouping>,
+    gates: HashMap<String, Replacement>,
     observe: &'o mut dyn FnMut(Observed<'_>),
+}
+
+/// What stands in the place of an activation.
+enum Replacement {
+    Decided(Grouping),
+    Curve(Piecewise),
 }
 
 /// What hooks show to an observer.
@@ -34,8 +41,12 @@ impl<'o> GateHooks<'o> {
             .filter_map(|id| {
                 let node = graph.node(id);
                 let site = plan.site(&node.name, SiteKind::Activation)?;
-                let changed = site.gate != Gate::Exact;
-                changed.then(|| (node.name.clone(), Grouping::resolve(&site.gate, &node.shape.0)))
+                let replacement = match &site.gate {
+                    Gate::Exact => return None,
+                    Gate::Piecewise(function) => Replacement::Curve(function.rounded()),
+                    gate => Replacement::Decided(Grouping::resolve(gate, &node.shape.0)),
+                };
+                Some((node.name.clone(), replacement))
             })
             .collect();
         GateHooks { gates, observe }
@@ -45,10 +56,18 @@ impl<'o> GateHooks<'o> {
 impl Hooks for GateHooks<'_> {
     fn replace(&mut self, id: NodeId, node: &Node, inputs: &[&Tensor]) -> Option<Tensor> {
         let Op::Activation(_) = node.op else { return None };
-        let grouping = self.gates.get(&node.name)?;
-        let (out, forms) = apply(grouping, inputs[0]);
-        (self.observe)(Observed::Forms(id, &forms));
-        Some(out)
+        match self.gates.get(&node.name)? {
+            Replacement::Decided(grouping) => {
+                let (out, forms) = apply(grouping, inputs[0]);
+                (self.observe)(Observed::Forms(id, &forms));
+                Some(out)
+            }
+            Replacement::Curve(function) => {
+                let mut out = inputs[0].clone();
+                out.data.iter_mut().for_each(|x| *x = function.eval(f64::from(*x)) as f32);
+                Some(out)
+            }
+        }
     }
 
     fn observe(&mut self, id: NodeId, value: &Tensor) {

@@ -1,5 +1,6 @@
 //! The gates a plan can name.
 
+use crate::Piecewise;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
@@ -24,6 +25,8 @@ pub enum Gate {
         /// What happens to the elements in no group.
         others: Others,
     },
+    /// A piecewise polynomial, each element for itself, in the place of any activation.
+    Piecewise(Piecewise),
 }
 
 /// A group of activations that share one decision.

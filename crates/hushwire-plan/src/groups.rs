@@ -41,7 +41,7 @@ impl Grouping {
     pub fn resolve(gate: &Gate, dims: &[usize]) -> Grouping {
         let len: usize = dims.iter().product();
         match gate {
-            Gate::Exact => Grouping::Each,
+            Gate::Exact | Gate::Piecewise(_) => Grouping::Each,
             Gate::Identity => Grouping::AllIdentity,
             Gate::Zero => Grouping::AllZero,
             Gate::Patches(channels) => patches(channels, dims),

@@ -19,7 +19,8 @@
 //! [[site]]                           # one for each gate
 //! node = "Relu_1"
 //! kind = "activation"
-//! gate = "exact"                     # or "identity", "zero", { patches = ["2x2", …] }, { groups = … }
+//! gate = "exact"                     # or "identity", "zero", { patches = ["2x2", …] }, { groups = … },
+//!                                    # { piecewise = { knots = […], pieces = [[…], …], … } }
 //! format = { fractional_bits = 9, width = 15, range = 3.7, window = { low = 1, bits = 13 } }
 //! ```
 
@@ -28,11 +29,13 @@ pub mod float;
 mod gate;
 mod groups;
 mod numbers;
+mod piecewise;
 
 pub use check::{CheckError, Problem};
 pub use gate::{ChannelGate, Gate, Group, Others};
 pub use groups::{Decision, Form, Grouping};
 pub use numbers::{Format, InputFormat, LayerFormat, Numbers, Site, SiteKind, Window};
+pub use piecewise::{Curve, Encoding, MAX_DEGREE, MAX_PIECES, Piecewise, Selector};
 
 use hushwire_graph::Graph;
 use serde::{Deserialize, Serialize};

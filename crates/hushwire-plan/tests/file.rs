@@ -2,8 +2,8 @@
 
 use hushwire_graph::{Activation, Graph, Metadata, Node, NodeId, Op, OutputKind, Pool, Shape};
 use hushwire_plan::{
-    ChannelGate, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others, Plan, ReadError,
-    Site, SiteKind, Window,
+    ChannelGate, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others, Piecewise, Plan,
+    ReadError, Site, SiteKind, Window,
 };
 use proptest::prelude::*;
 
@@ -56,7 +56,11 @@ fn calibrated(graph: &Graph, gates: [Gate; 2]) -> Plan {
 fn every_gate() -> Vec<Gate> {
     let patches = vec![ChannelGate::Patch(2, 3), ChannelGate::Identity];
     let group = Group { members: vec![0, 3], form: vec![(1, -2), (3, 7)] };
+    let pieces = vec![vec![], vec![0.25, 0.5, -0.125], vec![0.0, 1.0]];
+    let (input_bits, accumulator_bits) = (8, 20);
+    let curve = Piecewise { input_bits, accumulator_bits, knots: vec![-1.5, 2.0], pieces };
     vec![
+        Gate::Piecewise(curve),
         Gate::Exact,
         Gate::Identity,
         Gate::Zero,

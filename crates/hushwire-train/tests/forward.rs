@@ -9,7 +9,7 @@ mod common;
 use common::{everything, inputs};
 use hushwire_graph::{Executor, Model, Tensor};
 use hushwire_plan::float::GateHooks;
-use hushwire_plan::{ChannelGate, Gate, Group, Others, Plan, SiteKind};
+use hushwire_plan::{ChannelGate, Gate, Group, Others, Piecewise, Plan, SiteKind};
 use hushwire_train::{Mode, Net, Pass};
 
 fn plan(model: &Model, gates: &[(&str, Gate)]) -> Plan {
@@ -79,6 +79,18 @@ fn groups_with_forms_of_their_own() {
         ];
         agree(&model, &plan(&model, &gates));
     }
+}
+
+#[test]
+fn piecewise_polynomials() {
+    let model = everything("Relu", 1.0);
+    let exact = agree(&model, &Plan::exact(&model.graph));
+    let function =
+        |pieces| Piecewise { input_bits: 4, accumulator_bits: 8, knots: vec![-2.0, 3.0], pieces };
+    let bent = function(vec![vec![-1.0], vec![1.0, 2.0], vec![4.0, 1.0]]);
+    let zero = function(vec![vec![], vec![2.0, 1.0], vec![5.0]]);
+    let gates = [("act1", Gate::Piecewise(bent)), ("act3", Gate::Piecewise(zero))];
+    assert_ne!(exact.data, agree(&model, &plan(&model, &gates)).data);
 }
 
 #[test]

@@ -261,6 +261,9 @@ impl Lowering<'_> {
         match gate {
             Gate::Identity => return Ok(value),
             Gate::Zero => return Ok(self.build.zero(&site.name, len)),
+            Gate::Piecewise(_) => {
+                return Err("piecewise polynomials have no secure gate yet".into());
+            }
             _ => {}
         }
         let format = self.format(&site.name, SiteKind::Activation)?;

@@ -265,6 +265,7 @@ impl Build<'_> {
                 return self.apply(node, matrix, vec![0.0; len]);
             }
             Gate::Exact => {}
+            Gate::Piecewise(_) => return Err(comparison("a piecewise polynomial")),
             _ => return Err(comparison("a gate with shared decisions")),
         }
         let Some(polynomial) = activation.as_polynomial() else {

@@ -2,9 +2,10 @@
 //! reach the decision (`out = gate * x`, `g = gate * g`).
 
 use hushwire_graph::{Activation, Shape};
-use hushwire_plan::{ChannelGate, Decision, Gate, Grouping};
+use hushwire_plan::{ChannelGate, Decision, Gate, Grouping, Piecewise};
 use rayon::prelude::*;
 
+use super::elementwise::CHUNK;
 use super::part;
 
 /// What an activation site does to a batch.
@@ -20,6 +21,8 @@ pub(crate) enum Site {
     Patches(Patches),
     /// Groups with forms of their own.
     Groups(Groups),
+    /// A piecewise polynomial of each element.
+    Piecewise(Piecewise),
 }
 
 /// Rectangular patches on maps.
@@ -46,6 +49,7 @@ impl Site {
     pub(crate) fn new(activation: Activation, gate: &Gate, shape: &Shape) -> Self {
         match gate {
             Gate::Exact => Self::Function(activation),
+            Gate::Piecewise(function) => Self::Piecewise(function.rounded()),
             Gate::Patches(channels) => Self::Patches(Patches::new(channels, shape)),
             other => match Grouping::resolve(other, &shape.0) {
                 Grouping::Each => Self::Function(activation),
@@ -92,6 +96,14 @@ impl Site {
                 to.copy_from_slice(x);
                 groups.apply(open, to);
             }),
+            Self::Piecewise(function) => {
+                let chunks = to.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+                chunks.for_each(|(to, x)| {
+                    for (to, x) in to.iter_mut().zip(x) {
+                        *to = function.eval(f64::from(*x)) as f32;
+                    }
+                });
+            }
         }
     }
 
@@ -105,6 +117,14 @@ impl Site {
                 self.shared(len, open, g, |open, g| patches.apply(open, g));
             }
             Self::Groups(groups) => self.shared(len, open, g, |open, g| groups.apply(open, g)),
+            Self::Piecewise(function) => {
+                let chunks = g.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
+                chunks.for_each(|(g, x)| {
+                    for (g, x) in g.iter_mut().zip(x) {
+                        *g *= function.derivative(f64::from(*x)) as f32;
+                    }
+                });
+            }
         }
     }
 

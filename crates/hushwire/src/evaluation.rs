@@ -6,6 +6,8 @@ use anyhow::Result;
 use hushwire_data::{Agreement, Preprocess, Sample};
 use hushwire_fixed::Program;
 use hushwire_graph::{Executor as Float, Graph, Tensor};
+use hushwire_plan::Plan;
+use hushwire_plan::float::{GateHooks, Observed};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -26,7 +28,7 @@ pub struct Counts {
     pub measure: &'static str,
     /// Images.
     pub n: usize,
-    /// Share of labels equal to those of float inference.
+    /// Share of labels equal to those of float inference with the network's own activations.
     pub agreement: f64,
     /// Of a private run: share of labels equal to those in clear fixed point.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,12 +44,23 @@ pub struct Counts {
     pub seconds: f64,
 }
 
-/// An evaluation under way. Without a program it measures float inference, with one fixed point,
-/// with three parties as well these.
+/// What an evaluation measures.
+pub enum Measured<'a> {
+    /// Float inference, with the gates of a plan if there is one.
+    Float(Option<&'a Plan>),
+    /// Clear fixed point.
+    Fixed(&'a Program),
+    /// Three parties, who run the program.
+    Private(&'a Program, Box<Parties>),
+}
+
+/// An evaluation under way.
 pub struct Evaluation<'a> {
     graph: &'a Graph,
     preprocess: Preprocess,
+    /// What all others are compared with.
     float: Float<'a>,
+    gates: Option<&'a Plan>,
     fixed: Option<(Fixed<'a>, &'a Program)>,
     parties: Option<Parties>,
     batch: usize,
@@ -64,16 +77,21 @@ impl<'a> Evaluation<'a> {
     pub fn new(
         network: &'a Network,
         preprocess: Preprocess,
-        program: Option<&'a Program>,
         batch: usize,
-        parties: Option<Parties>,
+        measured: Measured<'a>,
     ) -> Evaluation<'a> {
         let model = &network.model;
+        let (gates, program, parties) = match measured {
+            Measured::Float(gates) => (gates, None, None),
+            Measured::Fixed(program) => (None, Some(program), None),
+            Measured::Private(program, parties) => (None, Some(program), Some(*parties)),
+        };
         Evaluation {
             graph: &model.graph,
             score: Score::new(&model.graph, &preprocess),
             preprocess,
             float: Float::new(model),
+            gates,
             fixed: program.map(|program| (Fixed::new(program, &model.params), program)),
             // The session's setup belongs to what privacy costs.
             seconds: parties.as_ref().map_or(0.0, Parties::seconds),
@@ -99,15 +117,15 @@ impl<'a> Evaluation<'a> {
         let batches: Vec<Tensor> = inputs?.chunks(self.batch).map(batch).collect();
 
         let (float, float_seconds) = timed(|| self.run_float(&batches))?;
+        let (gated, gated_seconds) = timed(|| self.run_gated(&batches))?;
         let (fixed, fixed_seconds) = timed(|| Ok(self.run_fixed(&batches)))?;
         let (private, private_seconds) = timed(|| self.run_private(&batches))?;
-        self.seconds += match (&private, &fixed) {
-            (Some(_), _) => private_seconds,
-            (None, Some(_)) => fixed_seconds,
-            (None, None) => float_seconds,
-        };
+        let others =
+            [(&private, private_seconds), (&fixed, fixed_seconds), (&gated, gated_seconds)];
+        let found = others.into_iter().find_map(|(logits, s)| Some((logits.as_ref()?, s)));
+        let (measured, seconds) = found.unwrap_or((&float, float_seconds));
+        self.seconds += seconds;
         let (classes, len) = (classes::count(self.graph), self.graph.output_shape().len());
-        let measured = private.as_ref().or(fixed.as_ref()).unwrap_or(&float);
         for (i, sample) in samples.iter().enumerate() {
             let of = |logits: &'_ [f32]| logits[i * len..(i + 1) * len].to_vec();
             self.score.add(&of(measured), classes, sample)?;
@@ -124,6 +142,18 @@ impl<'a> Evaluation<'a> {
         let run = |batch: &Tensor| Ok(self.float.run(batch)?.data);
         let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
         Ok(logits?.concat())
+    }
+
+    /// Float inference with the plan's gates.
+    fn run_gated(&self, batches: &[Tensor]) -> Result<Option<Vec<f32>>> {
+        let Some(plan) = self.gates else { return Ok(None) };
+        let run = |batch: &Tensor| {
+            let mut ignore = |_: Observed<'_>| {};
+            let mut hooks = GateHooks::new(self.graph, plan, &mut ignore);
+            Ok(self.float.run_with(batch, &mut hooks)?.data)
+        };
+        let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
+        Ok(Some(logits?.concat()))
     }
 
     fn run_fixed(&mut self, batches: &[Tensor]) -> Option<Vec<f32>> {

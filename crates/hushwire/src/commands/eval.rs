@@ -10,7 +10,7 @@ use hushwire_mpc::{Comparison, Job};
 use serde::Serialize;
 
 use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
-use crate::evaluation::{Counts, Evaluation};
+use crate::evaluation::{Counts, Evaluation, Measured};
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::local::{Parties, PrivateFolder, Task};
 use crate::network::{Network, Planned};
@@ -20,7 +20,8 @@ use crate::progress;
 /// Measure a network's accuracy on a data set
 ///
 /// Classification networks are scored by top-1 accuracy, segmentation networks by mean
-/// intersection over union. Labels are compared with those of float inference.
+/// intersection over union. Labels are compared with those of float inference with the network's
+/// own activations.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -47,7 +48,7 @@ pub struct Args {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Executor {
-    /// Ordinary floating point
+    /// Floating point, with the gates of the plan
     Float,
     /// In the clear, in the fixed-point arithmetic of the private protocol
     Fixed,
@@ -60,6 +61,9 @@ struct Report {
     model: String,
     data: String,
     executor: Executor,
+    /// The plan, where it decides about gates alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gates: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     formats: Option<String>,
     #[serde(flatten)]
@@ -72,9 +76,14 @@ pub fn run(args: &Args) -> Result<()> {
     let graph = &network.model.graph;
     let preprocess = images::preprocess(graph, &network.path)?;
     let calibration = || images::calibration(graph, &preprocess, &args.data, CALIBRATION_IMAGES);
+    let plan = args.network.plan.as_deref();
+    let gates = match (args.executor, plan) {
+        (Executor::Float, Some(path)) => Some(network.read_plan(path)?),
+        _ => None,
+    };
     let planned = match args.executor {
         Executor::Float => None,
-        _ => Some(network.plan(args.network.plan.as_deref(), &Settings::default(), calibration)?),
+        _ => Some(network.plan(plan, &Settings::default(), calibration)?),
     };
     let mut samples = args.data.load(Split::Test, args.limit)?.peekable();
     if samples.peek().is_none() {
@@ -82,16 +91,18 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let total = args.data.load(Split::Test, args.limit)?.count_hint();
     let batch = args.batch.unwrap_or_else(|| network.usual_batch());
-    let (parties, group) = match (&planned, args.executor) {
+    let parallel = batch * rayon::current_num_threads();
+    let (measured, group) = match (&planned, args.executor) {
         (Some(planned), Executor::Mpc) => {
             let batch = batch.min(total.unwrap_or(batch));
-            (Some(start(&network, planned, batch, &args.comparison)?), batch)
+            let parties = start(&network, planned, batch, &args.comparison)?;
+            (Measured::Private(&planned.program, Box::new(parties)), batch)
         }
-        _ => (None, batch * rayon::current_num_threads()),
+        (Some(planned), _) => (Measured::Fixed(&planned.program), parallel),
+        (None, _) => (Measured::Float(gates.as_ref()), parallel),
     };
     let bar = progress::bar(args.json.json, total, "measuring");
-    let program = planned.as_ref().map(|p| &*p.program);
-    let mut evaluation = Evaluation::new(&network, preprocess.clone(), program, batch, parties);
+    let mut evaluation = Evaluation::new(&network, preprocess.clone(), batch, measured);
     while samples.peek().is_some() {
         let samples: Result<Vec<Sample>, _> = samples.by_ref().take(group).collect();
         let samples = samples?;
@@ -111,6 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
         model: network.path.display().to_string(),
         data: args.data.to_string(),
         executor: args.executor,
+        gates: gates.and(plan).map(|path| path.display().to_string()),
         formats: planned.as_ref().map(|p| p.origin.clone()),
         counts,
     };
@@ -138,6 +150,9 @@ fn human(report: &Report) -> String {
     let counts = &report.counts;
     let mut text = format!("{}, {} images of {}\n", report.model, counts.n, report.data);
     let percent = |share: f64| format!("{:.2}%", 100.0 * share);
+    if let Some(gates) = &report.gates {
+        let _ = writeln!(text, "gates: plan {gates}");
+    }
     if let Some(formats) = &report.formats {
         let _ = writeln!(text, "number formats: {formats}");
     }

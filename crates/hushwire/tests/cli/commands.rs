@@ -148,6 +148,35 @@ fn eval_agrees_between_executors() {
 }
 
 #[test]
+fn eval_runs_the_plan_in_floating_point() {
+    let bench = Bench::new();
+    bench.mnist(30);
+    bench.text("calibrate demo.onnx --data mnist:. --images 8 -o exact.toml");
+    let exact = std::fs::read_to_string(bench.path("exact.toml")).unwrap();
+    // Without activations the logits are the same for all images, whose labels are 0 to 9 in turn.
+    bench.write("zero.toml", exact.replace("\"activation\"", "\"activation\"\ngate = \"zero\""));
+    let eval = |flags: &str| bench.json(&format!("eval demo.onnx --data mnist:. {flags}"));
+    let plain = eval("--executor float");
+    let float = eval("--executor float --plan exact.toml");
+    assert_eq!((&float["accuracy"], &float["agreement"]), (&plain["accuracy"], &1.0.into()));
+    assert_eq!((&float["gates"], plain.get("gates")), (&"exact.toml".into(), None));
+    let float = eval("--executor float --plan zero.toml");
+    assert_eq!(float["accuracy"], 0.1);
+    assert!(float["agreement"].as_f64().unwrap() < 1.0, "{float}");
+    let fixed = eval("--executor fixed --plan zero.toml");
+    assert_eq!(
+        (&fixed["accuracy"], &fixed["agreement"]),
+        (&float["accuracy"], &float["agreement"])
+    );
+    bench.write("broken.toml", exact.replace("relu1", "relu9"));
+    assert!(
+        bench
+            .error("eval demo.onnx --data mnist:. --executor float --plan broken.toml", 1)
+            .contains("relu9")
+    );
+}
+
+#[test]
 fn demo_labels_every_digit() {
     let bench = Bench::new();
     let report = bench.json("demo");

@@ -7,10 +7,14 @@ use crate::ciphertext::Plaintext;
 use crate::embedding::Complex;
 use crate::error::CkksError;
 use crate::kernels;
+use crate::noise::slot_variance;
 use crate::params::{Parameters, Ring};
+use crate::sample::Rng;
 
 /// log2 of the largest coefficient that encoding makes.
 const MAX_COEFFICIENT: f64 = 120.0;
+/// log2 of the largest random coefficient.
+const MAX_FLOOD: f64 = 62.0;
 
 impl Parameters {
     /// Encodes real values, zeros after the last, times `scale`.
@@ -73,6 +77,50 @@ impl Parameters {
         Ok(plaintext)
     }
 
+    /// Random integer coefficients, uniform within bounds such that the real parts of all slots have
+    /// this standard deviation. Added to a result they drown what its noise tells about how it was
+    /// computed, as far as they are larger than that noise.
+    ///
+    /// # Errors
+    /// As [`Self::encode`]; a deviation that is not finite or negative.
+    pub fn flood(
+        &self,
+        deviation: f64,
+        level: usize,
+        scale: f64,
+        rng: &mut Rng,
+    ) -> Result<Plaintext, CkksError> {
+        self.check_level("plaintext", level)?;
+        self.check_scale(level, scale)?;
+        let bound = deviation * scale * (3.0 / slot_variance(self)).sqrt();
+        let limit = (self.log_modulus(level) - 1.0).min(MAX_FLOOD).exp2();
+        if !(0.0..limit).contains(&bound) {
+            return Err(CkksError::Value);
+        }
+        let mut coefficients = Zeroizing::new(vec![0; self.degree()]);
+        rng.integers(bound.round() as u64, &mut coefficients);
+        let mut plaintext = self.empty_plaintext(level, 0, scale);
+        self.fill(&mut plaintext, 0, |i| i128::from(coefficients[i]));
+        Ok(plaintext)
+    }
+
+    /// Puts integer coefficients into a plaintext.
+    fn fill(
+        &self,
+        plaintext: &mut Plaintext,
+        specials: usize,
+        coefficient: impl Fn(usize) -> i128,
+    ) {
+        let limbs = plaintext.values.chunks_exact_mut(self.degree());
+        for (limb, table) in limbs.zip(self.basis(plaintext.level, specials)) {
+            for (i, out) in limb.iter_mut().enumerate() {
+                *out = table.modulus.reduce_signed(coefficient(i));
+            }
+            table.forward(limb);
+            kernels::to_montgomery(&table.modulus, limb);
+        }
+    }
+
     /// A value times a scale, as the integer that stands in all slots.
     pub(crate) fn constant(&self, value: f64, level: usize, scale: f64) -> Result<i128, CkksError> {
         self.check_level("plaintext", level)?;
@@ -114,14 +162,7 @@ impl Parameters {
             }
         }
         let mut plaintext = self.empty_plaintext(level, specials, scale);
-        let limbs = plaintext.values.chunks_exact_mut(self.degree());
-        for (limb, table) in limbs.zip(self.basis(level, specials)) {
-            for (out, x) in limb.iter_mut().zip(coefficients.iter()) {
-                *out = table.modulus.reduce_signed(*x as i128);
-            }
-            table.forward(limb);
-            kernels::to_montgomery(&table.modulus, limb);
-        }
+        self.fill(&mut plaintext, specials, |i| coefficients[i] as i128);
         Ok(plaintext)
     }
 

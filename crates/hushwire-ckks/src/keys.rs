@@ -353,6 +353,13 @@ impl SwitchKey {
         Self { params: params.clone(), purpose, gadget, seed, values }
     }
 
+    /// Bytes of memory of a key with a gadget.
+    #[must_use]
+    pub fn memory_with(params: &Parameters, gadget: Gadget) -> usize {
+        let limbs = gadget.level + 1 + gadget.specials;
+        limbs * gadget.digits(gadget.level) * 2 * params.degree() * size_of::<u64>()
+    }
+
     /// How it switches.
     #[must_use]
     pub fn gadget(&self) -> Gadget {
@@ -442,6 +449,23 @@ impl EvaluationKeys {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.iter().map(SwitchKey::memory).sum()
+    }
+
+    /// Whether there is a relinearisation key for a level.
+    ///
+    /// # Errors
+    /// [`CkksError::MissingKey`] if there is not.
+    pub fn check_relinearisation(&self, level: usize) -> Result<(), CkksError> {
+        self.find(Purpose::Relinearise, level).map(drop)
+    }
+
+    /// Whether there is a key for a rotation by `steps` at a level.
+    ///
+    /// # Errors
+    /// [`CkksError::MissingKey`] if there is not.
+    pub fn check_rotation(&self, steps: i64, level: usize) -> Result<(), CkksError> {
+        let purpose = Purpose::Automorphism(self.params.rotation_element(steps));
+        self.find(purpose, level).map(drop)
     }
 
     /// The key for a purpose at a level with the lowest level that suffices.

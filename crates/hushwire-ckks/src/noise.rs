@@ -24,6 +24,19 @@ pub struct NoiseEstimate {
     variance: f64,
 }
 
+/// The share of a slot's variance that its real part has.
+fn real_share(params: &Parameters) -> f64 {
+    match params.spec().ring {
+        Ring::Complex => 0.5,
+        Ring::Real => 1.0,
+    }
+}
+
+/// Variance of the slots' real parts of a polynomial whose coefficients have variance 1.
+pub(crate) fn slot_variance(params: &Parameters) -> f64 {
+    embedded(params, 1.0) * real_share(params)
+}
+
 impl NoiseEstimate {
     /// A ciphertext that the secret key made, of values with this root of the mean square.
     #[must_use]
@@ -45,11 +58,7 @@ impl NoiseEstimate {
     /// Root of the mean square of the errors of the slots' real parts.
     #[must_use]
     pub fn error(&self) -> f64 {
-        let real = match self.params.spec().ring {
-            Ring::Complex => 0.5,
-            Ring::Real => 1.0,
-        };
-        (self.variance * real).sqrt() / self.scale
+        (self.variance * real_share(&self.params)).sqrt() / self.scale
     }
 
     /// What no slot's error exceeds but for a chance of about 2^-40. Errors are products of two

@@ -74,6 +74,17 @@ impl Rng {
         });
     }
 
+    /// Integers uniform between `-bound` and `bound`, up to a bias of `bound / 2^63`; without branches.
+    pub(crate) fn integers(&mut self, bound: u64, out: &mut [i64]) {
+        let count = 2 * u128::from(bound) + 1;
+        let mut words = vec![0; out.len()];
+        self.words(&mut words);
+        for (out, word) in out.iter_mut().zip(&words) {
+            *out = ((u128::from(*word) * count) >> 64) as i64 - bound as i64;
+        }
+        words.zeroize();
+    }
+
     fn map_words(&mut self, out: &mut [i8], f: impl Fn(u64) -> i8) {
         let mut words = vec![0; out.len()];
         self.words(&mut words);

@@ -241,6 +241,27 @@ fn public_encryption() {
 }
 
 #[test]
+fn flooding_has_its_deviation() {
+    for ring in [Ring::Complex, Ring::Real] {
+        let mut w = World::new(spec(ring, &[50]), |p| p.gadget(4));
+        let scale = w.params.default_scale();
+        let draw = |w: &mut World| w.params.flood(0.01, 3, scale, &mut w.rng).unwrap();
+        let (first, second) = (draw(&mut w), draw(&mut w));
+        let [a, b] = [&first, &second].map(|plain| w.params.decode(plain));
+        let square = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
+        let deviation = (square(&a) / a.len() as f64).sqrt();
+        assert!((deviation / 0.01 - 1.0).abs() < 0.15, "{deviation}");
+        // Two of them are independent.
+        let product: f64 = a.iter().zip(b.iter()).map(|(a, b)| a * b).sum();
+        assert!(product.abs() < 0.25 * square(&a), "{product}");
+        for wrong in [-1.0, f64::NAN, 1e30] {
+            let refused = w.params.flood(wrong, 3, scale, &mut w.rng);
+            assert_eq!(refused.unwrap_err(), CkksError::Value);
+        }
+    }
+}
+
+#[test]
 fn mismatches_are_errors() {
     let mut w = World::new(spec(Ring::Complex, &[50]), |p| p.gadget(3));
     let a = w.values(0);

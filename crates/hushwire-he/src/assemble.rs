@@ -68,7 +68,36 @@ pub fn assemble(network: &Network, plan: &EncryptedPlan) -> Result<Program, Plan
             stage,
         });
     }
+    check_result(network, plan, &places)?;
     Ok(Program { slots, values })
+}
+
+/// Refuses layouts in which the result leaves partial sums beside it: they depend on the weights, and
+/// the client decrypts all slots.
+fn check_result(
+    network: &Network,
+    plan: &EncryptedPlan,
+    places: &[Place],
+) -> Result<(), PlanError> {
+    let mut at = places.len() - 1;
+    let plain = network.plain();
+    while let (true, Some(stage)) = (plain[at], &network.values[at].stage) {
+        // A product of values that are taken as they are: nothing was folded here.
+        at = stage.terms[0].source;
+    }
+    let (Place::Packed(table), Some(stage)) = (&places[at], &plan.values[at].stage) else {
+        return Ok(());
+    };
+    match lower::remains(table, &stage.folds) {
+        None => Ok(()),
+        Some(slot) => Err(PlanError::Unfit {
+            place: plan.values[at].name.clone(),
+            reason: format!(
+                "slot {slot} of the result would show the client a partial sum; fold over whole \
+                 copies only"
+            ),
+        }),
+    }
 }
 
 /// The aligned layout of the input.

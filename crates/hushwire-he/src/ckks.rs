@@ -1,16 +1,18 @@
 //! The project's own RNS-CKKS as a machine.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use hushwire_ckks::{
-    Ciphertext, CkksError, EvaluationKeys, Evaluator, ParameterSpec, Plaintext, Ring, Rng,
-    SecretKey,
-};
+use std::sync::Arc;
 
+use hushwire_ckks::{
+    Ciphertext, CkksError, EvaluationKeys, Evaluator, ParameterSpec, Plaintext, PublicKey, Ring,
+    Rng, SecretKey,
+};
+use zeroize::Zeroizing;
+
+use crate::keys::{KeyNeeds, KeySet};
 use crate::machine::{KeyHolder, Machine};
 use crate::plan;
-use crate::program::Program;
 
 /// log2 of a scale that nothing uses: every value has its own.
 const LOG_SCALE: u32 = 30;
@@ -44,22 +46,6 @@ pub fn danger_insecure_parameters(
     hushwire_ckks::Parameters::danger_insecure(spec(plan))
 }
 
-/// The keys that a program needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyNeeds {
-    /// The highest level of a product, if there is one.
-    pub product: Option<usize>,
-    /// Rotations, each with the highest level at which it occurs.
-    pub rotations: BTreeMap<usize, usize>,
-}
-
-impl KeyNeeds {
-    /// What a program needs.
-    pub fn of(program: &Program) -> Self {
-        Self { product: program.product_level(), rotations: program.rotations() }
-    }
-}
-
 /// The server's side: computes on ciphertexts with the client's evaluation keys.
 pub struct CkksMachine {
     evaluator: Evaluator,
@@ -67,13 +53,35 @@ pub struct CkksMachine {
 
 impl CkksMachine {
     /// A machine with these keys.
-    pub fn new(keys: EvaluationKeys) -> Self {
+    pub fn new(keys: impl Into<Arc<EvaluationKeys>>) -> Self {
         Self { evaluator: Evaluator::new(keys) }
     }
 
     /// The keys.
     pub fn keys(&self) -> &EvaluationKeys {
         self.evaluator.keys()
+    }
+
+    /// Makes results tell their owner what they decrypt to and little else: adds to each an encryption
+    /// of zero under the owner's public key, whose random choices the owner does not know, so that the
+    /// ciphertext itself is new, and noise of a standard deviation that drowns the noise in which the
+    /// weights have left traces.
+    ///
+    /// # Errors
+    /// If the deviation does not fit, or the key has other parameters.
+    pub fn blind(
+        &self,
+        results: &mut [Ciphertext],
+        key: &PublicKey,
+        deviation: f64,
+    ) -> Result<(), CkksError> {
+        let mut rng = Rng::from_system()?;
+        for x in results {
+            let parameters = self.evaluator.parameters();
+            let noise = parameters.flood(deviation, x.level(), x.scale(), &mut rng)?;
+            self.evaluator.add_assign(x, &key.encrypt(&noise, &mut rng)?)?;
+        }
+        Ok(())
     }
 
     /// Sums of products of equal scales are one reduction each.
@@ -202,23 +210,47 @@ impl CkksOwner {
         Ok(Self { secret, rng: Mutex::new(rng) })
     }
 
-    /// The evaluation keys that a program needs.
+    /// The key that [`Self::danger_to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are no key of these parameters, or the system has no randomness.
+    pub fn from_bytes(
+        parameters: &hushwire_ckks::Parameters,
+        bytes: &[u8],
+    ) -> Result<Self, CkksError> {
+        let secret = SecretKey::from_bytes(parameters, bytes)?;
+        Ok(Self { secret, rng: Mutex::new(Rng::from_system()?) })
+    }
+
+    /// The secret key as bytes, for the owner's own storage only.
+    pub fn danger_to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.secret.danger_to_bytes()
+    }
+
+    /// Its parameters.
+    pub fn parameters(&self) -> &hushwire_ckks::Parameters {
+        self.secret.parameters()
+    }
+
+    /// The public keys that a program needs; `progress` hears of every key that is made.
     ///
     /// # Errors
     /// If a level is none of the parameters'.
-    pub fn evaluation_keys(&self, needs: &KeyNeeds) -> Result<EvaluationKeys, CkksError> {
+    pub fn keys(&self, needs: &KeyNeeds, mut progress: impl FnMut()) -> Result<KeySet, CkksError> {
         let parameters = self.secret.parameters();
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = EvaluationKeys::new(parameters);
         if let Some(level) = needs.product {
             let gadget = parameters.gadget(level);
             keys.insert(self.secret.relinearisation_key(gadget, &mut rng)?)?;
+            progress();
         }
         for (steps, level) in &needs.rotations {
             let gadget = parameters.gadget(*level);
             keys.insert(self.secret.rotation_key(*steps as i64, gadget, &mut rng)?)?;
+            progress();
         }
-        Ok(keys)
+        Ok(KeySet { public: self.secret.public_key(&mut rng), evaluation: Arc::new(keys) })
     }
 }
 

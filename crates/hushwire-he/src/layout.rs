@@ -316,7 +316,7 @@ impl<'de> Deserialize<'de> for Layout {
 }
 
 /// Which element each slot of each ciphertext holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Table {
     /// Slots of a ciphertext.
     pub slots: usize,

@@ -8,6 +8,8 @@ mod assemble;
 mod ckks;
 mod costs;
 mod execute;
+mod interface;
+mod keys;
 mod layout;
 mod linear;
 mod lower;
@@ -23,17 +25,19 @@ mod sparse;
 pub use assemble::assemble;
 #[cfg(feature = "test-support")]
 pub use ckks::danger_insecure_parameters;
-pub use ckks::{CkksMachine, CkksOwner, KeyNeeds, parameters};
+pub use ckks::{CkksMachine, CkksOwner, parameters};
 pub use costs::{CostError, CostTable, Costs};
 pub use execute::{ExecuteError, Executor, Progress};
+pub use interface::{Interface, InterfaceError, Port};
+pub use keys::{KeyNeeds, KeySet};
 pub use layout::{Axis, Digit, Layout, LayoutError, Table};
 pub use linear::{Giant, Linear};
 pub use lower::{Cell, Mixed, Orbit, Split};
 pub use machine::{Clear, ClearError, ClearVector, Counted, Counter, Counts, KeyHolder, Machine};
 pub use network::{Network, Product, Refusal, RefusedNode, Stage, Term, Trace, Value};
 pub use plan::{
-    EncryptedPlan, Objective, Parameters, Placement, PlanError, StagePlan, VERSION as PLAN_VERSION,
-    ValuePlan,
+    EncryptedPlan, MAX_BYTES as MAX_PLAN_BYTES, Objective, Parameters, Placement, PlanError,
+    StagePlan, VERSION as PLAN_VERSION, ValuePlan,
 };
 pub use planner::{Line, Planned, PlanningError, Settings, plan};
 pub use program::{Affine, Place, Program, ProgramStage, ProgramValue};

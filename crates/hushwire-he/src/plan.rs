@@ -7,6 +7,7 @@
 //! version = 1
 //! architecture = "5e1f…"              # SHA-256 of the public graph
 //! objective = "latency"
+//! flood = 0.02                        # noise that drowns traces of the weights in the result
 //!
 //! [parameters]
 //! log_degree = 13                     # N = 8192
@@ -65,6 +66,8 @@ pub struct EncryptedPlan {
     pub architecture: String,
     /// What it was made for.
     pub objective: Objective,
+    /// Standard deviation of the noise that the server adds to results.
+    pub flood: f64,
     /// Ring and primes.
     pub parameters: Parameters,
     /// Every value of the network in normal form.
@@ -252,6 +255,9 @@ impl EncryptedPlan {
         }
         if let Some(bits) = data_bits.iter().chain(special_bits).find(|b| !(20..=60).contains(*b)) {
             return fail("parameters", format!("a prime of {bits} bits"));
+        }
+        if !(0.0..=1e9).contains(&self.flood) {
+            return fail("flood", format!("{}; 0 to 1e9 are possible", self.flood));
         }
         if self.values.len() < 2 || self.values.len() > MAX_VALUES {
             return fail("values", format!("{} values", self.values.len()));

@@ -31,7 +31,7 @@ pub struct ProgramValue {
 }
 
 /// Where the elements of a value lie.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Place {
     /// In the slots of few ciphertexts.
     Packed(Table),

@@ -32,6 +32,10 @@ const MAX_GROUP: i32 = 3;
 /// Relative precision of every value in bits: at most what is of use, at least what is tolerable.
 const PRECISION: [f64; 2] = [15.0, 9.0];
 
+/// log2 of how much smaller than the result the noise is that the server adds to it: so much that it
+/// changes no label but between scores that are equal to nine bits.
+const FLOOD: f64 = 9.0;
+
 /// Levels and scales of every value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -45,6 +49,8 @@ pub struct Schedule {
     pub log_scales: Vec<f64>,
     /// Bits of relative precision that values keep.
     pub precision: f64,
+    /// Standard deviation of the noise that the server adds to results.
+    pub flood: f64,
 }
 
 /// No parameter set is large enough.
@@ -207,6 +213,7 @@ impl Problem<'_> {
             after: depths.iter().map(|d| level(*d)).collect(),
             log_scales: depths.iter().enumerate().map(scale).collect(),
             precision,
+            flood: self.ranges.values.last().map_or(0.0, |result| result.rms / FLOOD.exp2()),
         }
     }
 }

@@ -6,8 +6,8 @@ mod common;
 
 use common::{difference, float, input, lola};
 use hushwire_he::{
-    CkksMachine, CkksOwner, Counted, EncryptedPlan, Executor, KeyHolder, KeyNeeds, Layout, Network,
-    Place, PlanError, Ranges, Settings, assemble, parameters, plan,
+    CkksMachine, CkksOwner, Counted, EncryptedPlan, Executor, Interface, KeyHolder, KeySet, Layout,
+    Network, Place, PlanError, Ranges, Settings, assemble, parameters, plan,
 };
 use proptest::prelude::*;
 
@@ -30,32 +30,91 @@ fn encrypted_inference_agrees_with_the_clear_one() {
     assert_eq!(program.counts(), planned.program.counts());
 
     let owner = CkksOwner::generate(&parameters(&read.parameters).unwrap()).unwrap();
-    let keys = owner.evaluation_keys(&KeyNeeds::of(&program)).unwrap();
-    let machine = Counted::new(CkksMachine::new(keys));
+    let interface = Interface::of(&program, &read);
+    let mut made = 0;
+    let keys = owner.keys(&interface.needs, || made += 1).unwrap();
+    assert_eq!(made, interface.needs.count());
+    let memory = interface.needs.memory(owner.parameters());
+    assert_eq!(keys.memory(), memory);
+    let machine = Counted::new(CkksMachine::new(keys.evaluation.clone()));
     let executor = Executor::new(&program, &network, &machine).unwrap();
     let x = input(&model, 9);
-    let values: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
-    let place = |value: usize| match &program.values[value].place {
-        Place::Packed(table) => table,
-        Place::Batched => panic!("batched"),
-    };
-    let first = &program.values[0];
-    let encrypt =
-        |slots: &Vec<f64>| owner.encrypt(slots, first.level, first.log_scale.exp2()).unwrap();
-    let encrypted = place(0).pack(&values).iter().map(encrypt).collect();
+    let encrypted = interface.encrypt(&owner, &[&x]).unwrap();
     let mut done = 0;
-    let result = executor.run(encrypted, |_| done += 1).unwrap();
+    let mut result = executor.run(encrypted, |_| done += 1).unwrap();
     assert_eq!(done, 3);
-    let slots: Vec<Vec<f64>> = result.iter().map(|x| owner.decrypt(x).unwrap()).collect();
-    let logits = place(program.values.len() - 1).unpack(&slots, 10);
+    // What ran is what the plan counts.
+    assert_eq!(machine.take_counts(), program.counts());
+    let unblinded = result[0].clone();
+    machine.machine().blind(&mut result, &keys.public, read.flood).unwrap();
+    let logits = interface.decrypt(&owner, &result, 1).unwrap();
+    let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
 
     let clear = float(&model, &x);
     let rms = (clear.iter().map(|v| v * v).sum::<f64>() / 10.0).sqrt();
     assert!(difference(&logits, &clear) < 0.03 * rms, "{logits:?} against {clear:?}");
-    // What ran is what the plan counts.
-    assert_eq!(machine.take_counts(), program.counts());
+    // No slot shows anything but a logit or nothing: no partial sums.
+    let Place::Packed(table) = &interface.output.place else { panic!("batched") };
+    let [noise, flooded] = [&unblinded, &result[0]].map(|result| {
+        let slots = owner.decrypt(result).unwrap();
+        let expected = |e: &u32| clear.get(*e as usize).copied().unwrap_or(0.0);
+        let errors = table.ciphertexts[0].iter().zip(&slots).map(|(e, v)| v - expected(e));
+        let errors: Vec<f64> = errors.collect();
+        (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()
+    });
+    assert!(noise < 0.01 * rms, "{noise} of {rms}");
+    // Blinding adds noise of the planned size, and makes another ciphertext of it each time.
+    assert!((noise.hypot(read.flood) / flooded - 1.0).abs() < 0.1, "{noise} {flooded}");
+    let mut again = vec![unblinded.clone()];
+    machine.machine().blind(&mut again, &keys.public, read.flood).unwrap();
+    assert!(again[0].to_bytes() != result[0].to_bytes());
     // LoLa's own layouts take about 279.
     assert!(program.counts().rotations <= 40, "{}", program.counts());
+}
+
+#[test]
+fn interfaces_and_keys_that_do_not_fit_are_refused() {
+    let model = lola(3);
+    let network = Network::new(&model, None).unwrap();
+    let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
+    let ranges = Ranges::measure(&network, &inputs);
+    let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
+    let interface = Interface::of(&planned.program, &planned.plan);
+    let parameters = interface.check().unwrap();
+    let refused = |change: &dyn Fn(&mut Interface)| {
+        let mut changed = interface.clone();
+        change(&mut changed);
+        changed.check().unwrap_err()
+    };
+    refused(&|i| i.parameters.data_bits.push(48));
+    refused(&|i| i.parameters.log_degree = 12);
+    refused(&|i| i.input.elements = usize::MAX);
+    refused(&|i| i.input.elements = 3);
+    refused(&|i| i.output.level = 9);
+    refused(&|i| i.output.log_scale = f64::NAN);
+    refused(&|i| {
+        i.needs.rotations.insert(1 << 20, 0);
+    });
+    refused(&|i| i.needs.product = Some(40));
+    refused(&|i| {
+        let Place::Packed(table) = &mut i.input.place else { panic!("batched") };
+        table.ciphertexts[0].pop();
+    });
+
+    let owner = CkksOwner::generate(&parameters).unwrap();
+    assert!(interface.encrypt(&owner, &[]).is_err());
+    assert!(interface.encrypt(&owner, &[&[0.0; 3]]).is_err());
+    assert!(interface.decrypt(&owner, &[], 1).is_err());
+
+    let mut fewer = interface.needs.clone();
+    fewer.rotations.pop_first();
+    let bytes = owner.keys(&fewer, || ()).unwrap().to_bytes();
+    assert!(KeySet::from_bytes(&parameters, &fewer, &bytes).is_ok());
+    let refused = KeySet::from_bytes(&parameters, &interface.needs, &bytes).err().unwrap();
+    assert!(refused.to_string().contains("no key for rotation"), "{refused}");
+    for len in [0, 3, 100, bytes.len() - 1] {
+        assert!(KeySet::from_bytes(&parameters, &fewer, &bytes[..len]).is_err());
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn plan(log_degree: u32, input: &str, layers: [Layer<'_>; 3]) -> EncryptedPlan {
         version: PLAN_VERSION,
         architecture: String::new(),
         objective: Objective::Latency,
+        flood: 0.0,
         parameters: Parameters {
             log_degree,
             data_bits: vec![35, 35, 49, 49],
@@ -81,11 +82,24 @@ fn rows_in_stacked_copies_as_lola_has_them() {
     let layers: [Layer<'_>; 3] = [
         ("copy:8@1024 i:845@1", &[], 1),
         ("rest:1024@1 i:8@1024 i:13@ct", &[512, 256, 128, 64, 32, 16, 8, 4, 2, 1], 1),
-        ("i:10@ct", &[1024, 2048, 4096], 1),
+        ("copy:8@1024 i:10@ct", &[1024, 2048, 4096], 1),
     ];
     let (program, counts) = check(&plan(13, "aligned", layers));
     assert_eq!(program.values[0].ciphertexts(), 25);
     assert_eq!(counts.rotations, 130 + 30);
+}
+
+#[test]
+fn results_that_show_partial_sums_are_refused() {
+    let layers: [Layer<'_>; 3] = [
+        ("copy:8@1 i:845@8", &[], 1),
+        ("i:100@1 copy:64@128", &[4096, 2048, 1024, 512, 256, 128], 32),
+        ("i:10@1", &[64, 32, 16], 4),
+    ];
+    let network = Network::new(&lola(3), None).unwrap();
+    let refused = assemble(&network, &plan(13, "aligned", layers)).unwrap_err().to_string();
+    assert!(refused.contains("`logits`") || refused.contains("logits"), "{refused}");
+    assert!(refused.contains("partial sum"), "{refused}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::Sparse;
 use crate::layout::{Places, Table};
 
 use orbits::orbits;
-pub use orbits::{Mixed, Orbit, aligned};
+pub use orbits::{Mixed, Orbit, aligned, remains};
 pub use split::{Split, Weights};
 
 /// A matrix with the layout of what it is applied to.

@@ -71,6 +71,25 @@ pub fn orbits(layout: &Table, folds: &[usize]) -> Result<Vec<Orbit>, Mixed> {
     Ok(orbits)
 }
 
+/// A slot that folding leaves a partial sum in: beside the elements of the layout, where a sum of some
+/// but not all slots of an orbit ends up. Whoever decrypts the vector sees it.
+pub fn remains(layout: &Table, folds: &[usize]) -> Option<usize> {
+    let n = layout.slots;
+    // Folds come one after the other, so the sums that reach a slot are those of all subsets.
+    let reaches = |slot: usize| {
+        folds.iter().fold(vec![slot], |reached, fold| {
+            let moved = reached.iter().map(|s| (s + n - fold % n) % n);
+            moved.chain(reached.iter().copied()).collect()
+        })
+    };
+    let orbits = orbits(layout, folds).ok()?;
+    orbits.iter().find_map(|orbit| {
+        let held = &layout.ciphertexts[orbit.ciphertext];
+        let stray = |slot: &u32| reaches(*slot as usize).into_iter().find(|s| held[*s] == NONE);
+        orbit.slots.iter().find_map(stray)
+    })
+}
+
 /// A layout of the input for which a layer needs no rotations but its folds: whoever encrypts puts
 /// each input element into the slots where it is multiplied.
 ///
@@ -128,6 +147,20 @@ mod tests {
         assert_eq!(orbits[1].slots, [1, 3, 5, 7]);
         // Without folds each copy is computed on its own.
         assert_eq!(find("i:2@1 copy:4@2", &[2], 8, &[]).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn remains_beside_elements_are_found() {
+        let remains = |layout: &str, folds: &[usize]| {
+            let layout: Layout = layout.parse().unwrap();
+            remains(&layout.table(&[2], 8).unwrap(), folds)
+        };
+        assert_eq!(remains("i:2@1 copy:4@2", &[4, 2]), None);
+        assert_eq!(remains("i:2@1", &[]), None);
+        // Slot 3 holds the sum of the slots 3 to 6, of two elements.
+        assert!(remains("rest:4@1 i:2@4", &[1, 2]).is_some());
+        // The second half is the sum of one copy of each.
+        assert!(remains("i:2@1 copy:2@2", &[4, 2]).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Layouts worth trying.
 
-use crate::layout::{Axis, Digit, Layout, Table};
+use crate::layout::{Axis, Digit, Layout};
 
 /// Most copies side by side.
 const SIDE_BY_SIDE: usize = 16;
@@ -10,24 +10,14 @@ const SIDE_BY_SIDE: usize = 16;
 pub(super) struct Source<'a> {
     pub(super) shape: &'a [usize],
     pub(super) layout: &'a Layout,
-    pub(super) table: &'a Table,
 }
 
-/// Layouts of a value of some shape, given one of what it is computed from; `last` for the result of
-/// the network, beside which remains may stay.
-pub(super) fn candidates(
-    shape: &[usize],
-    source: Option<Source<'_>>,
-    slots: usize,
-    last: bool,
-) -> Vec<Layout> {
+/// Layouts of a value of some shape, given one of what it is computed from.
+pub(super) fn candidates(shape: &[usize], source: Option<Source<'_>>, slots: usize) -> Vec<Layout> {
     let len = shape.iter().product();
     let mut found = flat(len, slots);
     if let [channels, height, width] = *shape {
         found.extend(images([channels, height, width], source, slots));
-    }
-    if let (true, Some(source)) = (last, source) {
-        found.push(rows(len, source.table));
     }
     let mut unique: Vec<Layout> = Vec::new();
     for layout in found {
@@ -54,17 +44,6 @@ fn flat(len: usize, slots: usize) -> Vec<Layout> {
         ])
     };
     powers(copies.min(SIDE_BY_SIDE)).map(with).collect()
-}
-
-/// One element per period of the source, summed up within it.
-fn rows(len: usize, source: &Table) -> Layout {
-    let period = source.period();
-    let inside = (source.slots / period).min(len);
-    Layout::new([
-        Digit::slot(Axis::Rest, period, 1),
-        Digit::slot(Axis::Flat, inside, period),
-        Digit::ciphertext(Axis::Flat, len.div_ceil(inside)),
-    ])
 }
 
 /// Channels of images on the grid of what they are computed from, whose strides leave gaps for them.
@@ -173,11 +152,11 @@ mod tests {
         let shapes: [&[usize]; 5] =
             [&[100], &[5, 13, 13], &[32, 16, 16], &[64, 8, 8], &[3, 32, 32]];
         for from in shapes {
-            for layout in candidates(from, None, 4096, false) {
-                let table = layout.table(from, 4096).unwrap();
-                let source = Source { shape: from, layout: &layout, table: &table };
+            for layout in candidates(from, None, 4096) {
+                layout.table(from, 4096).unwrap();
+                let source = Source { shape: from, layout: &layout };
                 for shape in shapes {
-                    for layout in candidates(shape, Some(source), 4096, true) {
+                    for layout in candidates(shape, Some(source), 4096) {
                         layout.table(shape, 4096).unwrap();
                     }
                 }
@@ -188,9 +167,8 @@ mod tests {
     #[test]
     fn strides_leave_gaps_for_channels() {
         let layout: Layout = "x:16@1 y:16@16 c:16@256".parse().unwrap();
-        let table = layout.table(&[16, 16, 16], 4096).unwrap();
-        let source = Source { shape: &[16, 16, 16], layout: &layout, table: &table };
-        let found = candidates(&[32, 8, 8], Some(source), 4096, false);
+        let source = Source { shape: &[16, 16, 16], layout: &layout };
+        let found = candidates(&[32, 8, 8], Some(source), 4096);
         let known = |text: &str| found.contains(&text.parse().unwrap());
         assert!(known("c:2@1 c:2@16 x:8@2 y:8@32 c:8@256 copy:2@2048"));
         assert!(known("c:2@1 c:2@16 x:8@2 y:8@32 copy:2@256 c:8@512"));

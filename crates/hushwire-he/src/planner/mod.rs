@@ -278,6 +278,7 @@ fn finish(
         version: VERSION,
         architecture: hushwire_plan::architecture_hash(graph),
         objective,
+        flood: schedule.flood,
         parameters: schedule.parameters.clone(),
         values,
     };

@@ -11,6 +11,7 @@ use crate::Split;
 use crate::assemble::only_reader;
 use crate::costs::{CostTable, Costs};
 use crate::layout::{Layout, Table};
+use crate::lower;
 use crate::network::{Network, Product, Stage};
 use crate::plan::Placement;
 use crate::schedule::Schedule;
@@ -116,7 +117,7 @@ impl Search<'_> {
         if only_reader(self.network).is_some() {
             found.push(Candidate { placement: Placement::Aligned, table: None });
         }
-        for layout in candidates(&input.shape, None, self.slots, false) {
+        for layout in candidates(&input.shape, None, self.slots) {
             found.extend(self.candidate(&input.shape, layout));
         }
         self.candidates.push(found);
@@ -137,7 +138,6 @@ impl Search<'_> {
     /// Layouts of a value, derived from those of what it is computed from.
     fn add_candidates(&mut self, i: usize) {
         let value = &self.network.values[i];
-        let last = i + 1 == self.network.values.len();
         let mut layouts: Vec<Layout> = Vec::new();
         let mut add = |found: Vec<Layout>| {
             for layout in found {
@@ -146,21 +146,14 @@ impl Search<'_> {
                 }
             }
         };
-        add(candidates(&value.shape, None, self.slots, last));
+        add(candidates(&value.shape, None, self.slots));
         for source in value.stage.iter().flat_map(Stage::sources) {
             let shape = &self.network.values[source].shape;
             for candidate in &self.candidates[source] {
-                let (Placement::Layout(layout), Some(table)) =
-                    (&candidate.placement, &candidate.table)
-                else {
-                    continue;
-                };
-                add(candidates(
-                    &value.shape,
-                    Some(Source { shape, layout, table }),
-                    self.slots,
-                    last,
-                ));
+                if let Placement::Layout(layout) = &candidate.placement {
+                    let source = Source { shape, layout };
+                    add(candidates(&value.shape, Some(source), self.slots));
+                }
             }
         }
         let found = layouts.into_iter().filter_map(|l| self.candidate(&value.shape, l)).collect();
@@ -256,6 +249,9 @@ impl Search<'_> {
         let product = if stage.product == Product::None { 0.0 } else { costs.product };
         way.seconds += ciphertexts * (product + rescalings * costs.rescaling + costs.addition);
         if i + 1 == self.network.values.len() {
+            if lower::remains(table, &way.folds).is_some() {
+                return None;
+            }
             way.seconds += ciphertexts * self.cost(self.schedule.after[i]).decrypt;
         }
         Some(way)

@@ -59,9 +59,8 @@ pub(super) fn cheapest_aligned(
 ) -> Option<Way> {
     let copies = copy_strides(layout);
     let ways = (0..=copies.len()).filter_map(|count| {
-        let mut folds = rest_strides(layout);
         // The most distant copies first: only they can be sums while nearer ones are not.
-        folds.extend(copies.iter().rev().take(count));
+        let folds: Vec<usize> = copies.iter().rev().take(count).copied().collect();
         let input = crate::assemble::aligned_table(matrix, table, &folds).ok()?;
         let inputs = input.ciphertexts.len();
         let (period, orbits) =
@@ -92,26 +91,17 @@ fn split(
     Some(Way { seconds: seconds(&linear, costs), folds, split })
 }
 
-/// What to fold: remains, and copies that the source has none for. Others are computed as they are,
-/// from the source's copies; folding them would compute zeros.
+/// What to fold: copies that the source has none for. Others are computed as they are, from the
+/// source's copies; folding them would compute zeros.
 fn folds(layout: &Layout, source: Option<&Layout>) -> Vec<usize> {
     let given = source.map_or_else(Vec::new, copy_strides);
-    let missing = copy_strides(layout).into_iter().filter(|stride| !given.contains(stride));
-    rest_strides(layout).into_iter().chain(missing).collect()
+    copy_strides(layout).into_iter().filter(|stride| !given.contains(stride)).collect()
 }
 
 /// The strides of copies, each digit taken apart into twos.
 fn copy_strides(layout: &Layout) -> Vec<usize> {
-    twos(layout, Axis::Copy)
-}
-
-fn rest_strides(layout: &Layout) -> Vec<usize> {
-    twos(layout, Axis::Rest)
-}
-
-fn twos(layout: &Layout, axis: Axis) -> Vec<usize> {
     let mut strides: Vec<usize> = layout
-        .strides(axis)
+        .strides(Axis::Copy)
         .flat_map(|(stride, extent)| {
             (0..).map_while(move |k| (1 << k < extent).then_some(stride << k))
         })

@@ -29,6 +29,8 @@ pub enum Architecture {
     MnistC,
     /// LoLa's CIFAR-10 network: two wide convolutions and a fully connected layer.
     LolaCifar10,
+    /// Three convolutions of which strides shrink the maps, for squares under encryption.
+    SquaresCifar10,
     /// Six 3 x 3 convolutions in three sizes.
     CnnCifar10,
     /// ResNet-20 with shortcuts that have no weights (He and others, arXiv 1512.03385).
@@ -39,13 +41,14 @@ pub enum Architecture {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Demo,
         Self::CryptonetsMnist,
         Self::LolaMnist,
         Self::MnistB,
         Self::MnistC,
         Self::LolaCifar10,
+        Self::SquaresCifar10,
         Self::CnnCifar10,
         Self::Resnet20Cifar10,
         Self::Resnet32Cifar10,
@@ -60,6 +63,7 @@ impl Architecture {
             Self::MnistB => "mnist-b",
             Self::MnistC => "mnist-c",
             Self::LolaCifar10 => "lola-cifar10",
+            Self::SquaresCifar10 => "squares-cifar10",
             Self::CnnCifar10 => "cnn-cifar10",
             Self::Resnet20Cifar10 => "resnet20-cifar10",
             Self::Resnet32Cifar10 => "resnet32-cifar10",
@@ -75,6 +79,7 @@ impl Architecture {
             Self::MnistB => "digits: SecureNN's network B, 10,340 activations",
             Self::MnistC => "digits: SecureNN's network C (LeNet), 15,220 activations",
             Self::LolaCifar10 => "objects: LoLa's network, 24,255 activations",
+            Self::SquaresCifar10 => "objects: 3 convolutions, 20,480 activations",
             Self::CnnCifar10 => "objects: 6 convolutions, 114,688 activations",
             Self::Resnet20Cifar10 => "objects: ResNet-20, 188,416 activations",
             Self::Resnet32Cifar10 => "objects: ResNet-32, 303,104 activations",
@@ -84,7 +89,9 @@ impl Architecture {
     /// The activation it has unless another is chosen.
     pub fn usual_activation(self) -> Activation {
         match self {
-            Self::CryptonetsMnist | Self::LolaMnist | Self::LolaCifar10 => Activation::Square,
+            Self::CryptonetsMnist | Self::LolaMnist | Self::LolaCifar10 | Self::SquaresCifar10 => {
+                Activation::Square
+            }
             _ => Activation::Relu,
         }
     }
@@ -92,7 +99,11 @@ impl Architecture {
     fn digits(self) -> bool {
         !matches!(
             self,
-            Self::LolaCifar10 | Self::CnnCifar10 | Self::Resnet20Cifar10 | Self::Resnet32Cifar10
+            Self::LolaCifar10
+                | Self::SquaresCifar10
+                | Self::CnnCifar10
+                | Self::Resnet20Cifar10
+                | Self::Resnet32Cifar10
         )
     }
 
@@ -132,6 +143,14 @@ impl Architecture {
                 net.activation("act1");
                 net.conv("conv2", 163, Window::new(6, 2, 2));
                 net.activation("act2");
+            }
+            Self::SquaresCifar10 => {
+                let windows = [Window::new(5, 2, 2), Window::new(4, 2, 1), Window::new(3, 1, 1)];
+                for (i, (channels, window)) in [32, 64, 128].into_iter().zip(windows).enumerate() {
+                    net.conv(&format!("conv{}", i + 1), channels, window);
+                    net.activation(&format!("act{}", i + 1));
+                }
+                net.average_pool("mean", Window::new(2, 2, 0));
             }
             Self::CnnCifar10 => {
                 for (size, channels) in [32, 64, 128].into_iter().enumerate() {

@@ -9,37 +9,66 @@ fn streams(seed: u8) -> [Stream; 4] {
     [stream(1), stream(1), stream(2), stream(2)]
 }
 
-fn by_digits(width: u32, public: &[u64], secret: &[u64], seed: u8) -> Bits {
+fn by_digits(width: u32, public: &[&[u64]], secret: &[u64], seed: u8) -> Vec<Bits> {
     let shape = digits::Shape::new(width).expect("width in range");
+    let shape = shape.at_knots(public.len()).expect("a few knots");
     let [mut p0, mut d0, mut p1, mut d1] = streams(seed);
     let message = digits::deal(shape, &mut d0, &mut d1, secret);
     assert_eq!(message.len(), shape.message_len(secret.len()));
     let client = digits::Tables::client(shape, secret.len(), &mut p0);
     let server = digits::Tables::server(shape, secret.len(), &mut p1, &message).expect("shape");
-    let client = digits::Tables::from_bytes(&client.to_bytes()).expect("own bytes");
-    let server = digits::Tables::from_bytes(&server.to_bytes()).expect("own bytes");
-    let (client, server) = (client.look_up(public), server.look_up(public));
+    let (client, server) = (client.look_up_at(public), server.look_up_at(public));
     let (from_client, from_server) = (client.message(), server.message());
     assert_eq!(from_client.len(), shape.opening_len(secret.len()));
-    let out = client.combine(&from_server).expect("shape");
-    out.xor(&server.combine(&from_client).expect("shape"))
+    let out = client.combine_at(&from_server).expect("shape");
+    let theirs = server.combine_at(&from_client).expect("shape");
+    out.iter().zip(&theirs).map(|(a, b)| a.xor(b)).collect()
 }
 
-fn by_dcf(width: u32, public: &[u64], secret: &[u64], seed: u8) -> Bits {
+fn by_dcf(width: u32, public: &[&[u64]], secret: &[u64], seed: u8) -> Vec<Bits> {
     let [mut p0, mut d0, mut p1, mut d1] = streams(seed);
     let message = dcf::deal(width, &mut d0, &mut d1, secret).expect("width in range");
     assert_eq!(Ok(message.len()), dcf::message_len(width, secret.len()));
     let client = dcf::Keys::client(width, secret.len(), &mut p0, &message).expect("shape");
     let server = dcf::Keys::server(width, secret.len(), &mut p1, &message).expect("shape");
-    client.eval(public).xor(&server.eval(public))
+    let (client, server) = (client.eval_at(public), server.eval_at(public));
+    client.iter().zip(&server).map(|(a, b)| a.xor(b)).collect()
 }
 
 fn check(width: u32, public: &[u64], secret: &[u64], seed: u8) {
+    check_at(width, &[public], secret, seed);
+}
+
+fn check_at(width: u32, knots: &[&[u64]], secret: &[u64], seed: u8) {
     let mask = (1 << width) - 1;
-    let expected = Bits::from_fn(public.len(), |i| public[i] & mask < secret[i] & mask);
-    assert!(by_dcf(width, public, secret, seed) == expected, "dcf, {width} bits");
+    let less =
+        |public: &&[u64]| Bits::from_fn(public.len(), |i| public[i] & mask < secret[i] & mask);
+    let expected: Vec<Bits> = knots.iter().map(less).collect();
+    assert!(by_dcf(width, knots, secret, seed) == expected, "dcf, {width} bits");
     if width <= digits::MAX_WIDTH {
-        assert!(by_digits(width, public, secret, seed) == expected, "digits, {width} bits");
+        assert!(by_digits(width, knots, secret, seed) == expected, "digits, {width} bits");
+    }
+}
+
+#[test]
+fn one_secret_at_many_knots() {
+    let mut stream = Prf::new([6; 16]).stream(0);
+    for (width, knots) in [(3, 2), (4, 63), (7, 5), (8, 10), (12, 17), (13, 2), (32, 3)] {
+        for count in [1, 64, 130] {
+            let secret = stream.words::<u64>(count);
+            let mut public: Vec<Vec<u64>> = (0..knots).map(|_| stream.words(count)).collect();
+            for (knot, public) in public.iter_mut().enumerate() {
+                let near = |i: usize| secret[i].wrapping_add((i as u64 % 5).wrapping_sub(2));
+                (knot % 3..count).step_by(3).for_each(|i| public[i] = near(i));
+            }
+            let knots: Vec<&[u64]> = public.iter().map(Vec::as_slice).collect();
+            check_at(width, &knots, &secret, width as u8);
+        }
+    }
+    let shape = digits::Shape::new(8).expect("width in range");
+    for knots in [0, digits::MAX_KNOTS + 1] {
+        let error = crate::FssError::Knots { knots, max: digits::MAX_KNOTS };
+        assert_eq!(shape.at_knots(knots), Err(error));
     }
 }
 

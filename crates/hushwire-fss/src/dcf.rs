@@ -233,14 +233,24 @@ impl Keys {
     /// If there are not as many values as comparisons: both are the caller's own.
     #[must_use]
     pub fn eval(self, public: &[u64]) -> Bits {
-        assert_eq!(public.len(), self.count(), "one public value per comparison");
+        self.eval_at(&[public]).pop().unwrap_or_default()
+    }
+
+    /// The same for several public values per secret, a sequence of values for each of these knots:
+    /// a key shares a function, which can be evaluated anywhere.
+    ///
+    /// # Panics
+    /// If there are not as many values as comparisons: both are the caller's own.
+    #[must_use]
+    pub fn eval_at(self, knots: &[&[u64]]) -> Vec<Bits> {
         let hash = Hash::new();
-        let words = public
-            .chunks(BATCH)
-            .enumerate()
-            .map(|(i, public)| self.eval_batch(&hash, i * BATCH, public))
-            .collect();
-        Bits::from_words(public.len(), words)
+        let eval = |public: &&[u64]| {
+            assert_eq!(public.len(), self.count(), "one public value per comparison");
+            let batches = public.chunks(BATCH).enumerate();
+            let words = batches.map(|(i, public)| self.eval_batch(&hash, i * BATCH, public));
+            Bits::from_words(public.len(), words.collect())
+        };
+        knots.iter().map(eval).collect()
     }
 
     /// Evaluates at most [`BATCH`] = 64 gates, level by level; bit g is gate g's share.

@@ -17,6 +17,9 @@
 //! Products of two masks or more: 3 * 2^(D-1) - 2D - 1 bits, P0's from the PRF, P1's sent. The
 //! client adds the one public term (S empty). With D = 1 nothing is opened.
 //!
+//! **Knots.** The same secret can be compared with several public values: the tables are looked up
+//! once for each of these *knots*, so only the masks and the products are needed anew.
+//!
 //! **Security** (semi-honest, no collusion). P0 sees only its PRF and the opened bits; P1 sees
 //! tables uniform among words of odd parity, uniform product shares and the opened bits; opened
 //! bits are uniform, each under a mask with a half that the viewer does not know and that is used
@@ -34,7 +37,7 @@
 use core::fmt;
 
 use hushwire_ring::Bits;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::planes::{self, LANES, Party};
 use crate::transpose::to_planes;
@@ -49,6 +52,9 @@ const MAX_DIGITS: usize = 8;
 /// Greatest width that this method compares.
 pub const MAX_WIDTH: u32 = MAX_DIGITS as u32 * DIGIT;
 
+/// Greatest number of public values that one secret is compared with.
+pub const MAX_KNOTS: usize = 63;
+
 /// Subsets of the `equal` bits.
 const MAX_SUBSETS: usize = 1 << (MAX_DIGITS - 1);
 
@@ -56,6 +62,7 @@ const MAX_SUBSETS: usize = 1 << (MAX_DIGITS - 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     width: u32,
+    knots: usize,
 }
 
 impl Shape {
@@ -65,9 +72,21 @@ impl Shape {
     /// Unless `width` is in `1..=32` ([`MAX_WIDTH`]).
     pub fn new(width: u32) -> Result<Self, FssError> {
         if (1..=MAX_WIDTH).contains(&width) {
-            Ok(Self { width })
+            Ok(Self { width, knots: 1 })
         } else {
             Err(FssError::Width { width, max: MAX_WIDTH })
+        }
+    }
+
+    /// The same with every secret compared with `knots` public values, by the same tables.
+    ///
+    /// # Errors
+    /// Unless `knots` is in `1..=63` ([`MAX_KNOTS`]).
+    pub fn at_knots(self, knots: usize) -> Result<Self, FssError> {
+        if (1..=MAX_KNOTS).contains(&knots) {
+            Ok(Self { knots, ..self })
+        } else {
+            Err(FssError::Knots { knots, max: MAX_KNOTS })
         }
     }
 
@@ -98,15 +117,23 @@ impl Shape {
         (0..self.digits()).map(|i| 1 << self.digit_bits(i)).sum()
     }
 
-    /// Bits that each party opens per gate, 2(D-1).
+    /// Bits that each party opens per gate, 2(D-1) for each knot.
     #[must_use]
     pub fn opened_planes(self) -> usize {
+        self.knots * self.opened_per_knot()
+    }
+
+    fn opened_per_knot(self) -> usize {
         2 * (self.digits() - 1)
     }
 
-    /// Products of masks dealt per gate, 3 * 2^(D-1) - 2D - 1, and none if D = 1.
+    /// Products of masks dealt per gate: 3 * 2^(D-1) - 2D - 1 for each knot, and none if D = 1.
     #[must_use]
     pub fn product_planes(self) -> usize {
+        self.knots * self.products_per_knot()
+    }
+
+    fn products_per_knot(self) -> usize {
         let digits = self.digits();
         if digits == 1 { 0 } else { 3 * (1 << (digits - 1)) - 2 * digits - 1 }
     }
@@ -190,11 +217,15 @@ pub fn deal(shape: Shape, p0: &mut Stream, p1: &mut Stream, secret: &[u64]) -> V
             top -= size;
         }
 
-        let mut mask = [0; 2 * (MAX_DIGITS - 1)];
-        for (m, (a, b)) in mask.iter_mut().zip(mask0.iter().zip(mask1)) {
-            *m = a ^ b;
+        let (own, per_knot) = (shape.opened_per_knot(), shape.products_per_knot());
+        for knot in 0..shape.knots {
+            let mut mask = [0; 2 * (MAX_DIGITS - 1)];
+            let halves = mask0[knot * own..].iter().zip(&mask1[knot * own..]);
+            for (m, (a, b)) in mask[..own].iter_mut().zip(halves) {
+                *m = a ^ b;
+            }
+            mask_products(shape, &mask[..own], &mut out_products[knot * per_knot..][..per_knot]);
         }
-        mask_products(shape, &mask[..opened], out_products);
         for (out, share) in out_products.iter_mut().zip(share_products) {
             *out ^= share;
         }
@@ -301,79 +332,55 @@ impl Tables {
     /// Looks the public values up: shares of each digit's `less` and `equal`, masked for opening.
     ///
     /// # Panics
-    /// If there are not as many values as comparisons: both are the caller's own.
+    /// If there are not as many values as comparisons, or the shape has several knots: both are the
+    /// caller's own.
     #[must_use]
     pub fn look_up(self, public: &[u64]) -> Opening {
+        self.look_up_at(&[public])
+    }
+
+    /// Looks up one sequence of public values for each knot.
+    ///
+    /// # Panics
+    /// If there are not as many sequences as knots or not as many values as comparisons: both are the
+    /// caller's own.
+    #[must_use]
+    pub fn look_up_at(self, knots: &[&[u64]]) -> Opening {
         let Self { shape, count, party, words } = self;
-        assert_eq!(public.len(), count, "one public value per comparison");
+        assert_eq!(knots.len(), shape.knots, "one sequence of values per knot");
         let (kept, opened) = (shape.kept_planes(), shape.opened_planes());
-        let terms = shape.digits() - 1;
+        let (per_knot, terms) = (shape.opened_per_knot(), shape.digits() - 1);
         let blocks = count.div_ceil(LANES);
-        let mut first = Zeroizing::new(Vec::with_capacity(blocks));
+        let mut first = Zeroizing::new(vec![0; shape.knots * blocks]);
         let mut own = Zeroizing::new(vec![0; blocks * opened]);
         let mut bits = [0; MAX_WIDTH as usize];
-        for (block, gates) in public.chunks(LANES).enumerate() {
-            let words = &words[block * kept..][..kept];
-            let (mut table, rest) = words.split_at(shape.table_bits());
-            let masks = &rest[..opened];
-            let own = &mut own[block * opened..][..opened];
-            let bits = &mut bits[..shape.width as usize];
-            to_planes(gates, bits);
-            let mut top = bits.len();
-            for i in 0..=terms {
-                let size = shape.digit_bits(i);
-                let (word, after) = table.split_at(1 << size);
-                let (equal, less) = look_up_digit(word, &bits[top - size..top]);
-                if i < terms {
-                    own[i] = equal ^ masks[i];
+        for (knot, public) in knots.iter().enumerate() {
+            assert_eq!(public.len(), count, "one public value per comparison");
+            for (block, gates) in public.chunks(LANES).enumerate() {
+                let words = &words[block * kept..][..kept];
+                let (mut table, rest) = words.split_at(shape.table_bits());
+                let masks = &rest[knot * per_knot..][..per_knot];
+                let own = &mut own[block * opened + knot * per_knot..][..per_knot];
+                let bits = &mut bits[..shape.width as usize];
+                to_planes(gates, bits);
+                let mut top = bits.len();
+                for i in 0..=terms {
+                    let size = shape.digit_bits(i);
+                    let (word, after) = table.split_at(1 << size);
+                    let (equal, less) = look_up_digit(word, &bits[top - size..top]);
+                    if i < terms {
+                        own[i] = equal ^ masks[i];
+                    }
+                    match i.checked_sub(1) {
+                        None => first[knot * blocks + block] = less,
+                        Some(i) => own[terms + i] = less ^ masks[terms + i],
+                    }
+                    table = after;
+                    top -= size;
                 }
-                match i.checked_sub(1) {
-                    None => first.push(less),
-                    Some(i) => own[terms + i] = less ^ masks[terms + i],
-                }
-                table = after;
-                top -= size;
             }
         }
         Opening { shape, count, party, words, first, own }
-    }
-
-    /// The material as bytes, for storage.
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(HEADER + self.words.len() * 8));
-        out.extend_from_slice(MAGIC);
-        out.push(u8::from(self.party == Party::Server));
-        out.push(self.shape.width as u8);
-        out.extend_from_slice(&(self.count as u64).to_le_bytes());
-        out.extend(self.words.iter().flat_map(|word| word.to_le_bytes()));
-        out
-    }
-
-    /// Reads what [`Tables::to_bytes`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FssError> {
-        const WHAT: &str = "stored digit tables";
-        let format = FssError::Format { what: WHAT };
-        let (header, body) = bytes.split_at_checked(HEADER).ok_or(format.clone())?;
-        let (magic, header) = header.split_at(MAGIC.len());
-        let [party, width, count @ ..] = header else { return Err(format) };
-        let party = match (magic == MAGIC, party) {
-            (true, 0) => Party::Client,
-            (true, 1) => Party::Server,
-            _ => return Err(format),
-        };
-        let shape = Shape::new(u32::from(*width))?;
-        let count = count.try_into().map(u64::from_le_bytes).map_err(|_| format.clone())?;
-        let count = usize::try_from(count).map_err(|_| format.clone())?;
-        let expected = count.div_ceil(LANES).checked_mul(shape.kept_planes() * 8).ok_or(format)?;
-        if body.len() != expected {
-            return Err(FssError::Length { what: WHAT, expected, got: body.len() });
-        }
-        let words = body.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
-        Ok(Self { shape, count, party, words: Zeroizing::new(words) })
     }
 }
 
@@ -386,12 +393,6 @@ impl fmt::Debug for Tables {
             .finish_non_exhaustive()
     }
 }
-
-/// Marks stored tables, with a version.
-const MAGIC: &[u8; 4] = b"HWd1";
-
-/// Bytes before the words: magic, party, width, count.
-const HEADER: usize = MAGIC.len() + 1 + 1 + 8;
 
 /// Appends whole tables: each word's last bit makes its parity `odd` (all ones or zero).
 fn complete_tables(shape: Shape, mut sent: &[u64], odd: u64, out: &mut Vec<u64>) {
@@ -434,7 +435,7 @@ pub struct Opening {
     count: usize,
     party: Party,
     words: Zeroizing<Vec<u64>>,
-    /// Shares of `less` of digit 0.
+    /// Shares of `less` of digit 0, knot by knot.
     first: Zeroizing<Vec<u64>>,
     /// Own shares of the masked bits.
     own: Zeroizing<Vec<u64>>,
@@ -449,29 +450,48 @@ impl Opening {
         out
     }
 
-    /// This party's XOR shares of 1{public < secret}, given the peer's message.
+    /// This party's XOR shares of 1{public < secret}, given the peer's message; of the first knot if
+    /// there are several.
     ///
     /// # Errors
     /// If the message does not have the opening's length, or its padding is not zero.
     pub fn combine(self, peer: &[u8]) -> Result<Bits, FssError> {
+        Ok(self.combine_at(peer)?.swap_remove(0))
+    }
+
+    /// As [`Opening::combine`], for each knot.
+    ///
+    /// # Errors
+    /// If the message does not have the opening's length, or its padding is not zero.
+    pub fn combine_at(self, peer: &[u8]) -> Result<Vec<Bits>, FssError> {
         let Self { shape, count, party, words, mut first, own } = self;
         let opened = shape.opened_planes();
         let peer = planes::read(peer, opened, count, "digit opening")?;
-        if opened == 0 {
-            return Ok(planes::to_bits(count, core::mem::take(&mut *first)));
-        }
+        let blocks = count.div_ceil(LANES);
+        let (per_knot, products_per_knot) = (shape.opened_per_knot(), shape.products_per_knot());
         let kept = shape.kept_planes();
-        for (block, out) in first.iter_mut().enumerate() {
-            let range = block * opened..(block + 1) * opened;
-            let mut open = [0; 2 * (MAX_DIGITS - 1)];
-            for (e, (a, b)) in open.iter_mut().zip(own[range.clone()].iter().zip(&peer[range])) {
-                *e = a ^ b;
+        let whole = (0..shape.knots).map(|knot| {
+            let mut sums = first[knot * blocks..][..blocks].to_vec();
+            if opened > 0 {
+                for (block, out) in sums.iter_mut().enumerate() {
+                    let range = block * opened + knot * per_knot..;
+                    let pairs = own[range.clone()].iter().zip(&peer[range]);
+                    let mut open = [0; 2 * (MAX_DIGITS - 1)];
+                    for (e, (a, b)) in open[..per_knot].iter_mut().zip(pairs) {
+                        *e = a ^ b;
+                    }
+                    let material = &words[block * kept..][shape.table_bits()..kept];
+                    let (masks, products) = material.split_at(opened);
+                    let masks = &masks[knot * per_knot..][..per_knot];
+                    let products = &products[knot * products_per_knot..][..products_per_knot];
+                    *out ^= expand(shape, party, &open[..per_knot], masks, products);
+                }
             }
-            let material = &words[block * kept..][shape.table_bits()..kept];
-            let (masks, products) = material.split_at(opened);
-            *out ^= expand(shape, party, &open[..opened], masks, products);
-        }
-        Ok(planes::to_bits(count, core::mem::take(&mut *first)))
+            planes::to_bits(count, sums)
+        });
+        let shares = whole.collect();
+        first.zeroize();
+        Ok(shares)
     }
 }
 

@@ -30,11 +30,13 @@ pub enum FssError {
         /// Which message.
         what: &'static str,
     },
-    /// Stored material does not start with the header of its kind.
-    #[error("{what}: not in the stored format")]
-    Format {
-        /// What was read.
-        what: &'static str,
+    /// A secret is to be compared with more public values than the method supports, or with none.
+    #[error("cannot compare with {knots} values at once: supported are 1 to {max}")]
+    Knots {
+        /// Values asked for.
+        knots: usize,
+        /// Greatest supported number.
+        max: usize,
     },
 }
 

@@ -110,7 +110,6 @@ proptest! {
     ) {
         let [mut p0, mut p1, ..] = streams(0);
         let _ = dcf::Keys::server(width, count, &mut p1, &bytes);
-        let _ = Tables::from_bytes(&bytes);
         if let Ok(shape) = Shape::new(width) {
             let _ = Tables::server(shape, count, &mut p1, &bytes);
             let opening = Tables::client(shape, count, &mut p0).look_up(&vec![0; count]);
@@ -178,20 +177,6 @@ fn other_lengths_and_padding_are_refused() {
     let mut padded = keys.clone();
     padded[9 * 3 * 16 + 3] |= 0x80;
     assert!(matches!(load(&padded, &mut p0), Err(FssError::Padding { .. })));
-}
-
-#[test]
-fn stored_tables_are_validated() {
-    let [mut p0, ..] = streams(2);
-    let bytes = Tables::client(shape(9), 70, &mut p0).to_bytes();
-    assert_eq!(Tables::from_bytes(&bytes).map(|t| t.to_bytes()), Ok(bytes.clone()));
-    assert!(Tables::from_bytes(&bytes[..bytes.len() - 1]).is_err());
-    assert!(Tables::from_bytes(&bytes[..9]).is_err());
-    for (at, value) in [(0, b'x'), (4, 2), (5, 0), (5, 33), (6, 129), (13, 255)] {
-        let mut wrong = bytes.to_vec();
-        wrong[at] = value;
-        assert!(Tables::from_bytes(&wrong).is_err(), "byte {at}");
-    }
 }
 
 /// Pearson's statistic of `counts` against the uniform distribution.

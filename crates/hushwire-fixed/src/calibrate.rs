@@ -5,12 +5,13 @@
 //! a value may be 2^headroom times the largest seen before a gate's width is exceeded.
 
 use crate::Weights;
-use crate::lower::{LowerError, lower, pools_before_activations};
+use crate::lower::{LowerError, exp2, lower, pools_before_activations};
 use crate::program::{Op as Step, Program, ValueId};
 use hushwire_graph::{Activation, ExecError, Executor, Model, NodeId, Op, Tensor};
 use hushwire_plan::float::{GateHooks, Observed};
 use hushwire_plan::{
-    CheckError, Format, Gate, InputFormat, LayerFormat, Numbers, Plan, Site, SiteKind, Window,
+    CheckError, Format, Gate, InputFormat, LayerFormat, Numbers, Piecewise, Plan, Site, SiteKind,
+    Window,
 };
 use hushwire_ring::Word;
 
@@ -162,10 +163,12 @@ fn format(
     let mut formats = Formats { model, plan, settings, ranges, spare: Vec::new() };
     let mut calibrated = formats.plan();
     let (mut program, mut need) = minimal_ring(model, &mut calibrated)?;
+    let unsaved = calibrated.clone();
     // Where a gate needs more than the preferred ring, the layers that feed it give up weight bits.
     while need > settings.preferred_ring {
         if !formats.save_bits(&program) {
-            break;
+            // It does not fit: bits that were given up would be lost for nothing.
+            return Ok(unsaved);
         }
         calibrated = formats.plan();
         (program, need) = minimal_ring(model, &mut calibrated)?;
@@ -189,6 +192,7 @@ fn minimal_ring(model: &Model, plan: &mut Plan) -> Result<(Program, u32), Calibr
 fn needs(program: &Program) -> impl Iterator<Item = (ValueId, u32)> + '_ {
     program.ops.iter().filter_map(|op| match op {
         Step::Gate(g) => Some((g.source, g.truncate + g.width)),
+        Step::Curve(c) => Some((c.source, c.truncate + c.width)),
         Step::Open { source, truncate, width } => Some((*source, truncate + width)),
         _ => None,
     })
@@ -376,6 +380,10 @@ impl Formats<'_> {
             .site(&node.name, SiteKind::Activation)
             .map_or(Gate::Exact, |s| s.gate.clone());
         let (input, output) = (self.ranges.value[node.inputs[0].0], self.ranges.value[id.0]);
+        if let Gate::Piecewise(function) = &gate {
+            let format = Some(self.curve_format(function, input, output));
+            return Site { node: node.name.clone(), kind: SiteKind::Activation, gate, format };
+        }
         let bits = self.settings.activation_bits - exponent(output);
         // A clip is computed from its lower bound upwards, and also compared with its upper bound.
         let shift = match activation {
@@ -397,6 +405,22 @@ impl Formats<'_> {
         };
         let format = self.format(bits, range, form, decides.then_some(told_apart));
         Site { node: node.name.clone(), kind: SiteKind::Activation, gate, format: Some(format) }
+    }
+
+    /// The format of the output of a piecewise polynomial for inputs and outputs of these magnitudes.
+    fn curve_format(&self, function: &Piecewise, input: f64, output: f64) -> Format {
+        let s = self.settings;
+        let bits = (s.activation_bits - exponent(output)).min(function.accumulator_bits);
+        let kept = (bits + exponent(output) + s.headroom).max(1) + 2;
+        let farthest = function.knots.iter().fold(0.0f64, |m, knot| m.max(knot.abs()));
+        let form = input * exp2(s.headroom) + farthest;
+        let form_bits = (function.input_bits + exponent(form) + 1).max(2);
+        let width = kept.max(form_bits - (function.accumulator_bits - bits)) as u32;
+        let window = (!function.knots.is_empty()).then(|| {
+            let low = (form_bits as u32).saturating_sub(s.window_bits.max(2));
+            Window { low, bits: form_bits as u32 - low }
+        });
+        Format { fractional_bits: bits, width, range: input, window }
     }
 
     /// Fractional bits of a weighted layer's accumulator.

@@ -5,11 +5,11 @@
 //! direction that the masks decide. By default truncation rounds to nearest; given the masks of a
 //! session ([`Masks`]) the result is the same bit for bit.
 
+use crate::curve::{self, CurveGate, ring};
 use crate::local;
 use crate::program::{Function, Gate, Groups, Members, Op, Program, Tail};
 use crate::weights::{Weights, add_bias, add_param, apply_linear};
-use hushwire_plan::Window;
-use hushwire_ring::{Ring, Word};
+use hushwire_ring::{Bits, Ring, Word};
 
 /// What a session's randomness was, so that its rounding can be repeated in the clear.
 pub trait Masks<W: Word> {
@@ -18,6 +18,9 @@ pub trait Masks<W: Word> {
     /// The masks m under which gate `op` opened its elements: for a gate where each element decides
     /// for itself one per element, otherwise one per opened element in order, batch-major.
     fn opening(&self, op: usize) -> &[W];
+    /// P0's part of the results z of the piecewise polynomial `op`, for inputs `u` of all elements and
+    /// for each selector whether it is on.
+    fn curve_part(&self, op: usize, u: &[W], selected: &[Bits]) -> Vec<W>;
 }
 
 /// What happened in a run, beside the result.
@@ -119,6 +122,7 @@ impl<'a, W: Word> Executor<'a, W> {
                     let part = masks.map(|m| (m.client_part(i), m.opening(i)));
                     self.gate(i, g, len, &values[g.source], part, &mut report)
                 }
+                Op::Curve(curve) => self.curve(i, curve, &values[curve.source], masks, &mut report),
                 Op::Open { source, truncate, width } => {
                     let part = masks.map(|m| m.client_part(i));
                     let u = self.truncate(&values[*source], *truncate, part);
@@ -137,22 +141,41 @@ impl<'a, W: Word> Executor<'a, W> {
 
     /// u = y / 2^t: to nearest, or as the two parts round when P0's is given.
     fn truncate(&self, y: &[W], t: u32, client: Option<&[W]>) -> Vec<W> {
-        match client {
-            None if t == 0 => y.to_vec(),
-            None => {
-                let half = 1i64 << (t - 1);
-                y.iter().map(|&y| W::from_i64((self.ring.signed(y) + half) >> t)).collect()
-            }
-            Some(client) => y
-                .iter()
-                .zip(client)
-                .map(|(&y, &v0)| {
-                    let v1 = self.ring.reduce(y.wrapping_sub(v0));
-                    truncate_part(self.ring.reduce(v0), t, false)
-                        .wrapping_add(truncate_part(v1, t, true))
-                })
-                .collect(),
+        truncate(self.ring, y, t, client)
+    }
+
+    fn curve(
+        &self,
+        op: usize,
+        curve: &CurveGate,
+        y: &[W],
+        masks: Option<&dyn Masks<W>>,
+        report: &mut Report,
+    ) -> Vec<W> {
+        let width = ring(curve.width);
+        let mut u = self.truncate(y, curve.truncate, masks.map(|m| m.client_part(op)));
+        u.iter_mut().for_each(|u| *u = width.reduce(*u));
+        let mask = |at: usize| masks.map(|m| width.reduce(m.opening(op)[at]).to_u64());
+        let reached: Vec<u64> =
+            u.iter().enumerate().map(|(at, &u)| curve.decide(width.signed(u), mask(at))).collect();
+        let z: Vec<W> = u
+            .iter()
+            .zip(&reached)
+            .map(|(&u, &reached)| width.reduce(W::from_i64(curve.eval(width.signed(u), reached))))
+            .collect();
+        let outside = |(u, z): &(&W, &W)| !curve.in_range(width.signed(**u), width.signed(**z));
+        let overflows = u.iter().zip(&z).filter(outside).count();
+        if overflows > 0 {
+            report.overflows.push((op, overflows));
         }
+        let part = masks.map(|m| {
+            let on = |at| Bits::from_fn(u.len(), |i| curve.selected(at, reached[i]));
+            let selected: Vec<Bits> = (0..curve.encoding.selectors.len()).map(on).collect();
+            m.curve_part(op, &u, &selected)
+        });
+        let kept = ring(curve.kept);
+        let out = truncate(width, &z, curve.drop, part.as_deref());
+        out.iter().map(|&z| W::from_i64(kept.signed(z))).collect()
     }
 
     fn gate(
@@ -238,20 +261,30 @@ fn in_width(gate: &Gate, u: i64) -> bool {
 
 /// Whether the compared bits tell the sign of a deciding form, at every knot.
 fn in_window(gate: &Gate, form: i64) -> bool {
-    let Window { low, bits } = gate.window;
-    // A window may reach to bit 63, and a form less its upper knot beyond 64 bits.
-    let bound = 1i128 << (low + bits - 1);
-    let tells = |v: i128| -bound <= v && v <= bound - (1 << low);
-    let form = i128::from(form);
+    let tells = |knot| curve::in_window(gate.window, i128::from(form) - i128::from(knot));
     match gate.function {
-        Function::Relu => tells(form),
-        Function::Clip { high } => tells(form) && tells(form - i128::from(high)),
+        Function::Relu => tells(0),
+        Function::Clip { high } => tells(0) && tells(high),
     }
 }
 
-/// The ring of `bits` bits.
-fn ring(bits: u32) -> Ring {
-    Ring::new(bits).unwrap_or_else(|| unreachable!("lowering admits rings of 1 to 64 bits only"))
+/// y / 2^t for y in `ring`: to nearest, or as the two parts round when P0's is given.
+fn truncate<W: Word>(ring: Ring, y: &[W], t: u32, client: Option<&[W]>) -> Vec<W> {
+    match client {
+        None if t == 0 => y.to_vec(),
+        None => {
+            let half = 1i64 << (t - 1);
+            y.iter().map(|&y| W::from_i64((ring.signed(y) + half) >> t)).collect()
+        }
+        Some(client) => y
+            .iter()
+            .zip(client)
+            .map(|(&y, &v0)| {
+                let v1 = ring.reduce(y.wrapping_sub(v0));
+                truncate_part(ring.reduce(v0), t, false).wrapping_add(truncate_part(v1, t, true))
+            })
+            .collect(),
+    }
 }
 
 /// A party's part of a truncated share: the client's rounded down, the server's rounded up.
@@ -282,23 +315,13 @@ fn apply(gate: &Gate, u: i64, form: i64, mask: Option<u64>) -> i64 {
 
 /// 1{form >= 0} as the compared bits show it: exactly, or with the carry of a session's mask.
 fn decide(gate: &Gate, form: i64, mask: Option<u64>) -> bool {
-    let window = gate.window;
-    let sign_at = window.bits - 1;
-    let bits = match mask {
-        None => (form as u64) >> window.low,
-        Some(n) => {
-            // Both are known modulo 2^width only, and the window lies within the width.
-            let public = (form as u64).wrapping_add(n);
-            let kept = |x: u64| (x & ring(gate.width).mask()) >> window.low;
-            kept(public).wrapping_sub(kept(n))
-        }
-    };
-    (bits >> sign_at) & 1 == 0
+    curve::decide(gate.window, gate.width, form, mask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hushwire_plan::Window;
 
     #[test]
     fn truncation_is_stochastic_rounding() {

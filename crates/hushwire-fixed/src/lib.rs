@@ -3,6 +3,7 @@
 
 mod blocks;
 mod calibrate;
+mod curve;
 mod executor;
 pub mod local;
 mod lower;
@@ -10,6 +11,7 @@ pub mod program;
 mod weights;
 
 pub use calibrate::{CalibrateError, Settings, calibrate};
+pub use curve::CurveGate;
 pub use executor::{Executor, Masks, Report, decode, encode, truncate_part};
 pub use lower::{LowerError, Unsupported, lower};
 pub use program::Program;

@@ -4,6 +4,7 @@
 //! parties lower the same public graph and plan, so the program is public and needs no agreement of
 //! its own. Per-sample tensors are flattened in row-major order; a batch is a sequence of samples.
 
+use crate::CurveGate;
 use crate::blocks::blocks;
 use hushwire_graph::ParamId;
 use hushwire_plan::{Decision, Grouping, Window};
@@ -70,6 +71,8 @@ pub enum Op {
     Local(Local),
     /// A gate: share to wire.
     Gate(Gate),
+    /// A piecewise polynomial: share to wire.
+    Curve(CurveGate),
     /// Opens a value to the client. Always the last operation.
     Open {
         /// The value opened.
@@ -277,6 +280,7 @@ impl Op {
             Op::Linear(l) => vec![l.source],
             Op::AddParam { source, .. } | Op::Open { source, .. } => vec![*source],
             Op::Gate(g) => vec![g.source],
+            Op::Curve(curve) => vec![curve.source],
             Op::Local(local) => local.sources(),
         }
     }
@@ -324,9 +328,12 @@ impl Program {
 
     /// Sign decisions for one sample.
     pub fn decisions(&self) -> usize {
-        self.gates()
-            .map(|(i, g)| g.members.decisions(self.values[i].len) * g.function.knots())
-            .sum()
+        let of_op = |(i, op): (usize, &Op)| match op {
+            Op::Gate(g) => g.members.decisions(self.values[i].len) * g.function.knots(),
+            Op::Curve(curve) => self.values[i].len * curve.knots.len(),
+            _ => 0,
+        };
+        self.ops.iter().enumerate().map(of_op).sum()
     }
 
     /// The gates with their positions.

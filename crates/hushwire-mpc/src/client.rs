@@ -138,19 +138,19 @@ pub fn infer<W: Word>(
                 x.iter_mut().zip(&r).for_each(|(x, r)| *x = x.wrapping_add(*r));
                 let mut message = Vec::with_capacity(packed_len(x.len(), program.ring));
                 pack(&x, program.ring, &mut message);
-                server.send(Phase::Online, step(i, Kind::First), message)?;
+                server.send(Phase::Online, step(i, Kind::said(0)), message)?;
             }
             Op::Gate(g) => {
                 let parts = GateLayout::checked_parts(job, i, g)?;
                 let name = &program.values[i].name;
-                schedule::ask::<W>(&parts, name, &p0, &mut bundle, server)?;
+                schedule::ask::<W, _>(&parts, name, &p0, &mut bundle, server)?;
             }
             Op::Open { width, .. } => {
                 let len = packed_len(job.len(i), *width);
                 let own = bundle.take(len)?;
                 let mut logits = vec![W::ZERO; job.len(i)];
                 unpack(&own, *width, &mut logits).map_err(|e| MpcError::Bundle(e.to_string()))?;
-                let message = server.recv(Phase::Online, step(i, Kind::First), len)?;
+                let message = server.recv(Phase::Online, step(i, Kind::said(0)), len)?;
                 let mut theirs = vec![W::ZERO; logits.len()];
                 unpack(&message, *width, &mut theirs).map_err(|source| MpcError::Message {
                     what: "the result",

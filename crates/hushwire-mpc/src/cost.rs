@@ -1,5 +1,6 @@
 //! Exact prediction of what an inference sends, from the program alone.
 
+use crate::gate::schedule::{Messages, round_trips};
 use crate::job::{Job, Kind, step};
 use crate::keys::MaskedWeights;
 use crate::layout::GateLayout;
@@ -58,44 +59,48 @@ impl Prediction {
             let elements = packed_len(job.len(op), job.program.ring);
             match operation {
                 Op::Input => {
-                    prediction.online.push(message(client, server, Kind::First, elements));
+                    prediction.online.push(message(client, server, Kind::said(0), elements));
                 }
                 Op::Linear(_) => {
                     for count in job.pieces(job.len(op)) {
                         let payload = packed_len(count, job.program.ring);
-                        prediction.offline.push(message(helper, server, Kind::First, payload));
+                        prediction.offline.push(message(helper, server, Kind::Material, payload));
                     }
                 }
                 Op::Gate(gate) => {
-                    let parts = GateLayout::parts(job, op, gate);
-                    for part in &parts {
-                        let offline = &mut prediction.offline;
-                        offline.push(message(helper, server, Kind::First, part.dealt_len()));
-                        if part.keys_len() > 0 {
-                            offline.push(message(helper, client, Kind::Third, part.keys_len()));
-                            offline.push(message(helper, server, Kind::Third, part.keys_len()));
-                        }
-                        offline.push(message(client, server, Kind::Second, part.masked_len()));
-                        let online = &mut prediction.online;
-                        online.push(message(server, client, Kind::First, part.first_len()));
-                        online.push(message(client, server, Kind::Second, part.second_len()));
-                        if let (Some(third), Some(fourth)) = (part.third_len(), part.fourth_len()) {
-                            online.push(message(server, client, Kind::Third, third));
-                            online.push(message(client, server, Kind::Fourth, fourth));
-                        }
-                    }
-                    // The parts travel together.
-                    let trips = parts.iter().map(|part| if part.at_once() { 1 } else { 2 });
-                    prediction.rounds += trips.max().unwrap_or(0);
+                    prediction.gate(&GateLayout::parts(job, op, gate));
                 }
                 Op::Open { width, .. } => {
                     let payload = packed_len(job.len(op), *width);
-                    prediction.online.push(message(server, client, Kind::First, payload));
+                    prediction.online.push(message(server, client, Kind::said(0), payload));
                 }
                 Op::AddParam { .. } | Op::Local(_) => {}
             }
         }
         prediction
+    }
+
+    /// Adds the messages of a gate, whose parts travel together.
+    fn gate(&mut self, parts: &[impl Messages]) {
+        let (client, server, helper) = (Role::Client, Role::Server, Role::Helper);
+        for part in parts {
+            let message = |from, to, kind, payload| {
+                let step = step(part.op(), kind);
+                Message { from, to, op: part.op(), step, payload }
+            };
+            let offline = &mut self.offline;
+            offline.push(message(helper, server, Kind::Material, part.dealt_len()));
+            if part.keys_len() > 0 {
+                offline.push(message(helper, client, Kind::Keys, part.keys_len()));
+                offline.push(message(helper, server, Kind::Keys, part.keys_len()));
+            }
+            offline.push(message(client, server, Kind::Masked, part.masked_len()));
+            for (number, payload) in (0..).map_while(|n| Some((n, part.online_len(n)?))) {
+                let (from, to) = if number % 2 == 0 { (server, client) } else { (client, server) };
+                self.online.push(message(from, to, Kind::said(number), payload));
+            }
+        }
+        self.rounds += round_trips(parts);
     }
 
     /// Messages of a phase.

@@ -45,7 +45,7 @@ pub fn deal<W: Word>(
                     c.iter_mut().zip(&s).for_each(|(c, s)| *c = c.wrapping_sub(*s));
                     let mut message = Vec::with_capacity(packed_len(c.len(), program.ring));
                     pack(c, program.ring, &mut message);
-                    server.send(Phase::Offline, step(i, Kind::First), message)?;
+                    server.send(Phase::Offline, step(i, Kind::Material), message)?;
                 }
             }
             Op::AddParam { source, .. } => masks[i] = masks[*source].clone(),

@@ -90,25 +90,40 @@ pub(crate) fn ring(bits: u32) -> Ring {
 
 /// Which message of an operation: both ends name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub(crate) enum Kind {
-    /// Offline: the helper's material for the server. Online: the server's first message, or the
-    /// client's masked input.
-    First = 0,
-    /// Offline: the client's masked share. Online: the client's first answer.
-    Second = 1,
-    /// Offline: comparison keys. Online: the server's second message.
-    Third = 2,
-    /// Online: the client's second answer.
-    Fourth = 3,
+    /// Offline: the helper's material for the server.
+    Material,
+    /// Offline: the client's masked share.
+    Masked,
+    /// Offline: comparison keys.
+    Keys,
+    /// Online: the message with this number of the conversation about a gate; the first of an
+    /// operation that has only one.
+    Said(u32),
 }
 
-/// Messages per operation that a step number distinguishes.
-const KINDS: u32 = 4;
+impl Kind {
+    /// The online message with this number.
+    pub(crate) fn said(number: usize) -> Kind {
+        Kind::Said(number as u32)
+    }
 
-/// The step number of a message.
+    fn number(self) -> u32 {
+        match self {
+            Kind::Material => 0,
+            Kind::Masked => 1,
+            Kind::Keys => 2,
+            Kind::Said(number) => number,
+        }
+    }
+}
+
+/// Messages per operation and phase that a step number distinguishes.
+const KINDS: u32 = 6;
+
+/// The step number of a message within its phase.
 pub(crate) fn step(op: usize, kind: Kind) -> u32 {
-    op as u32 * KINDS + kind as u32
+    op as u32 * KINDS + kind.number()
 }
 
 /// The operation that a step number belongs to.

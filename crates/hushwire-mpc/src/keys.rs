@@ -76,10 +76,8 @@ pub(crate) enum Purpose {
     DecisionCarry,
     /// r', the mask of the gate's output wire.
     Wire,
-    /// Comparison material of the first knot.
-    FirstKnot,
-    /// Comparison material of the second knot.
-    SecondKnot,
+    /// Comparison material.
+    Comparison,
     /// b, the mask of a weight. Under the model's key, not a bundle's.
     Weight,
 }

@@ -2,11 +2,11 @@
 //! executor receives exactly these lengths and the cost prediction adds them up.
 
 use crate::MpcError;
-use crate::job::{Comparison, Job};
+use crate::job::Job;
 use crate::keys::{Purpose, stream};
+use crate::thresholds::Thresholds;
 use hushwire_fixed::program::{Function, Gate, Groups, Members};
-use hushwire_fss::{Prf, Stream, dcf, digits};
-use hushwire_plan::Window;
+use hushwire_fss::{Prf, Stream};
 use hushwire_ring::{Word, packed_len};
 use std::ops::Range;
 
@@ -15,7 +15,8 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub(crate) struct GateLayout<'a> {
     pub gate: &'a Gate,
-    pub comparison: Comparison,
+    /// The decisions.
+    pub thresholds: Thresholds,
     /// Ring width l of wires.
     pub ring: u32,
     /// The operation.
@@ -27,8 +28,6 @@ pub(crate) struct GateLayout<'a> {
     pub members: usize,
     /// Elements opened to both: members and those that only decide.
     pub opened: usize,
-    /// Decisions.
-    pub decisions: usize,
     /// Elements that pass.
     pub identity: usize,
 }
@@ -82,16 +81,25 @@ impl<'a> GateLayout<'a> {
         let mut push = |elements, counts| {
             let [members, opened, decisions, identity] = counts;
             if opened + identity > 0 {
+                let high = match gate.function {
+                    Function::Relu => None,
+                    Function::Clip { high } => Some(high),
+                };
                 parts.push(GateLayout {
                     gate,
-                    comparison: job.comparison,
+                    thresholds: Thresholds {
+                        comparison: job.comparison,
+                        width: gate.width,
+                        window: gate.window,
+                        knots: [0].into_iter().chain(high).collect(),
+                        count: decisions,
+                    },
                     ring: job.program.ring,
                     op,
                     part: parts.len(),
                     elements,
                     members,
                     opened,
-                    decisions,
                     identity,
                 });
             }
@@ -138,7 +146,7 @@ impl<'a> GateLayout<'a> {
         gate: &'a Gate,
     ) -> Result<Vec<GateLayout<'a>>, MpcError> {
         let parts = Self::parts(job, op, gate);
-        parts.iter().try_for_each(|part| part.check(&job.program.values[op].name))?;
+        parts.iter().try_for_each(|part| part.thresholds.check(&job.program.values[op].name))?;
         Ok(parts)
     }
 
@@ -162,72 +170,31 @@ impl<'a> GateLayout<'a> {
         self.ring - self.gate.width
     }
 
-    pub(crate) fn window(&self) -> Window {
-        self.gate.window
+    /// Decisions.
+    pub(crate) fn decisions(&self) -> usize {
+        self.thresholds.count
     }
 
-    /// The thresholds that a deciding form is compared with.
-    pub(crate) fn knots(&self) -> impl ExactSizeIterator<Item = i64> + use<> {
-        let (knots, high) = match self.gate.function {
-            Function::Relu => (1, 0),
-            Function::Clip { high } => (2, high),
-        };
-        [0, high].into_iter().take(knots)
-    }
-
-    fn knot_count(&self) -> usize {
-        self.gate.function.knots()
-    }
-
-    /// Bits that are compared below the sign.
-    pub(crate) fn compared(&self) -> u32 {
-        self.gate.window.bits - 1
-    }
-
-    /// The digits of a comparison.
-    pub(crate) fn digits(&self) -> Result<digits::Shape, hushwire_fss::FssError> {
-        digits::Shape::new(self.compared())
+    /// Decisions of each form.
+    pub(crate) fn knots(&self) -> usize {
+        self.thresholds.knots.len()
     }
 
     /// Whether nothing need be opened before decisions are known in shares: one round trip.
     pub(crate) fn at_once(&self) -> bool {
-        match self.comparison {
-            _ if self.decisions == 0 => true,
-            Comparison::Dcf => true,
-            Comparison::Digits => self.digits().map_or(true, |d| d.opened_planes() == 0),
-        }
-    }
-
-    /// Bytes of the material of one knot's comparisons for the server alone.
-    pub(crate) fn table_len(&self) -> usize {
-        match self.comparison {
-            Comparison::Dcf => 0,
-            Comparison::Digits => self.digits().map_or(0, |d| d.message_len(self.decisions)),
-        }
+        self.thresholds.at_once()
     }
 
     /// Offline, helper to server.
     pub(crate) fn dealt_len(&self) -> usize {
         let elements = |count| packed_len(count, self.ring);
         let high = |count| packed_len(count, self.high());
-        self.knot_count() * (self.table_len() + elements(self.decisions))
-            + packed_len(self.decisions, 1)
+        self.thresholds.table_len()
+            + self.knots() * elements(self.decisions())
+            + packed_len(self.decisions(), 1)
             + elements(self.members)
             + 3 * high(self.members)
             + high(self.identity)
-    }
-
-    /// Offline, helper to both client and server: keys of all knots; zero with digits.
-    pub(crate) fn keys_len(&self) -> usize {
-        self.knot_count() * self.key_len()
-    }
-
-    /// Bytes of one knot's keys.
-    pub(crate) fn key_len(&self) -> usize {
-        match self.comparison {
-            Comparison::Digits => 0,
-            Comparison::Dcf => dcf::message_len(self.compared(), self.decisions).unwrap_or(0),
-        }
     }
 
     /// Offline, client to server: masked shares.
@@ -235,17 +202,9 @@ impl<'a> GateLayout<'a> {
         packed_len(self.opened + self.identity, self.width())
     }
 
-    /// Bytes of one knot's opening.
-    pub(crate) fn opening_len(&self) -> usize {
-        match self.comparison {
-            Comparison::Dcf => 0,
-            Comparison::Digits => self.digits().map_or(0, |d| d.opening_len(self.decisions)),
-        }
-    }
-
     /// Bytes of one party's masked decisions.
     pub(crate) fn decided_len(&self) -> usize {
-        self.knot_count() * packed_len(self.decisions, 1)
+        self.knots() * packed_len(self.decisions(), 1)
     }
 
     /// Elements that pass and whose carry is asked for: none if the opened value is the wire.
@@ -253,39 +212,21 @@ impl<'a> GateLayout<'a> {
         if self.high() > 0 { self.identity } else { 0 }
     }
 
-    /// Online, server to client, first.
-    pub(crate) fn first_len(&self) -> usize {
-        let decided = if self.at_once() {
-            self.decided_len()
-        } else {
-            self.knot_count() * self.opening_len()
-        };
-        packed_len(self.opened, self.width()) + decided + packed_len(self.carries(), 1)
-    }
-
-    /// Online, client to server: outputs.
-    fn outputs_len(&self) -> usize {
-        packed_len(self.members, self.ring) + packed_len(self.identity, self.high())
-    }
-
-    /// Online, client to server, first.
-    pub(crate) fn second_len(&self) -> usize {
-        let rest = if self.at_once() {
-            self.outputs_len()
-        } else {
-            self.knot_count() * self.opening_len()
-        };
-        self.decided_len() + rest
-    }
-
-    /// Online, server to client, second; `None` if there is no such message.
-    pub(crate) fn third_len(&self) -> Option<usize> {
-        (!self.at_once()).then(|| self.decided_len())
-    }
-
-    /// Online, client to server, second.
-    pub(crate) fn fourth_len(&self) -> Option<usize> {
-        (!self.at_once()).then(|| self.outputs_len())
+    /// Online: the message with this number. Where nothing need be opened before the decisions, the
+    /// first two say it all.
+    pub(crate) fn online_len(&self, number: usize) -> Option<usize> {
+        let opening = self.thresholds.opening_len();
+        let first = packed_len(self.opened, self.width()) + packed_len(self.carries(), 1);
+        let outputs = packed_len(self.members, self.ring) + packed_len(self.identity, self.high());
+        match (number, self.at_once()) {
+            (0, true) => Some(first + self.decided_len()),
+            (1, true) => Some(self.decided_len() + outputs),
+            (0, false) => Some(first + opening),
+            (1, false) => Some(opening + self.decided_len()),
+            (2, false) => Some(self.decided_len()),
+            (3, false) => Some(outputs),
+            _ => None,
+        }
     }
 
     /// Batch positions of elements: `of_sample` gives those within a sample.
@@ -354,15 +295,5 @@ impl<'a> GateLayout<'a> {
             .chunks_exact(g.opened_len().max(1))
             .flat_map(|sample| (0..g.decisions()).map(move |group| sum(sample, group) & mask))
             .collect()
-    }
-
-    fn check(&self, layer: &str) -> Result<(), MpcError> {
-        let width = self.compared();
-        let checked = match (self.decisions, self.comparison) {
-            (0, _) => Ok(()),
-            (_, Comparison::Digits) => self.digits().map(drop),
-            (n, Comparison::Dcf) => dcf::message_len(width, n).map(drop),
-        };
-        checked.map_err(|source| MpcError::Comparison { layer: layer.to_owned(), source })
     }
 }

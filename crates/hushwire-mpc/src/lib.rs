@@ -22,6 +22,7 @@ mod layout;
 #[cfg(test)]
 mod privacy_tests;
 pub mod server;
+mod thresholds;
 #[cfg(feature = "test-support")]
 pub mod world;
 

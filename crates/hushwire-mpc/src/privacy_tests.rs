@@ -200,7 +200,7 @@ fn relu_views(l: u32, w: u32, space: &Space, wire: &str, keys: &Keys, input: i32
     put_words(k02, 1, Purpose::Opening, &column("m0"));
     put_words(k12, 1, Purpose::Opening, &column("m1"));
     // One plane of a block of 64 elements is one word: the same layout as a bit vector.
-    put_bits(k02, 1, Purpose::FirstKnot, &column("table"));
+    put_bits(k02, 1, Purpose::Comparison, &column("table"));
     put_bits(k02, 1, Purpose::MaskSign, &column("sign"));
     put_bits(k02, 1, Purpose::DecisionBit, &column("c0"));
     put_bits(k12, 1, Purpose::DecisionBit, &column("c1"));
@@ -231,10 +231,10 @@ fn relu_views(l: u32, w: u32, space: &Space, wire: &str, keys: &Keys, input: i32
         |from, to, phase, op, kind| seen.remove(&(from, to, phase, step(op, kind))).unwrap();
 
     let mut server = View::new(len);
-    server.add_packed(l, &get(Role::Client, Role::Server, Phase::Online, 0, Kind::First));
-    server.add_packed(w, &get(Role::Client, Role::Server, Phase::Offline, 1, Kind::Second));
-    let material = get(Role::Helper, Role::Server, Phase::Offline, 1, Kind::First);
-    let second = get(Role::Client, Role::Server, Phase::Online, 1, Kind::Second);
+    server.add_packed(l, &get(Role::Client, Role::Server, Phase::Online, 0, Kind::said(0)));
+    server.add_packed(w, &get(Role::Client, Role::Server, Phase::Offline, 1, Kind::Masked));
+    let material = get(Role::Helper, Role::Server, Phase::Offline, 1, Kind::Material);
+    let second = get(Role::Client, Role::Server, Phase::Online, 1, Kind::said(1));
     let high = l - w;
     for (message, sections) in
         [(material, vec![1, 1, l, l, high, high, high]), (second, vec![1, l])]
@@ -249,7 +249,7 @@ fn relu_views(l: u32, w: u32, space: &Space, wire: &str, keys: &Keys, input: i32
     }
 
     let mut client = View::new(len);
-    let first = get(Role::Server, Role::Client, Phase::Online, 1, Kind::First);
+    let first = get(Role::Server, Role::Client, Phase::Online, 1, Kind::said(0));
     let (opened, decided) = first.split_at(packed_len(len, w));
     client.add_packed(w, opened);
     client.add_packed(1, decided);
@@ -340,13 +340,14 @@ fn an_identity_element_shows_nothing() {
         let mut get =
             |from, to, phase, op, kind| seen.remove(&(from, to, phase, step(op, kind))).unwrap();
         let mut server = View::new(len);
-        server.add_packed(l, &get(Role::Client, Role::Server, Phase::Online, 0, Kind::First));
-        server.add_packed(w, &get(Role::Client, Role::Server, Phase::Offline, 1, Kind::Second));
-        server.add_packed(l - w, &get(Role::Helper, Role::Server, Phase::Offline, 1, Kind::First));
-        server.add_packed(l - w, &get(Role::Client, Role::Server, Phase::Online, 1, Kind::Second));
+        server.add_packed(l, &get(Role::Client, Role::Server, Phase::Online, 0, Kind::said(0)));
+        server.add_packed(w, &get(Role::Client, Role::Server, Phase::Offline, 1, Kind::Masked));
+        server
+            .add_packed(l - w, &get(Role::Helper, Role::Server, Phase::Offline, 1, Kind::Material));
+        server.add_packed(l - w, &get(Role::Client, Role::Server, Phase::Online, 1, Kind::said(1)));
         assert!(server.is_uniform(&space.column("c1")), "the server's view of {input}");
         let mut client = View::new(len);
-        client.add_packed(1, &get(Role::Server, Role::Client, Phase::Online, 1, Kind::First));
+        client.add_packed(1, &get(Role::Server, Role::Client, Phase::Online, 1, Kind::said(0)));
         let drawn = joint(&[
             (&space.column("r"), l),
             (&space.column("m"), w),
@@ -392,7 +393,7 @@ fn a_linear_layer_shows_neither_input_nor_weight() {
             let allowed = [(weight * input) as f32];
             let mut seen = transcript(program, &keys, &params, input as f32, &allowed);
             let mut get = |from, to, phase, op| {
-                seen.remove(&(from, to, phase, step(op, Kind::First))).unwrap()
+                seen.remove(&(from, to, phase, step(op, Kind::said(0)))).unwrap()
             };
             let mut server = View::new(len);
             server.add_packed(l, &get(Role::Client, Role::Server, Phase::Online, 0));

@@ -31,7 +31,7 @@ pub fn prepare(
             Op::Linear(_) => {
                 for count in job.pieces(job.len(i)) {
                     let len = packed_len(count, program.ring);
-                    put(sink, &helper.recv(Phase::Offline, step(i, Kind::First), len)?)?;
+                    put(sink, &helper.recv(Phase::Offline, step(i, Kind::Material), len)?)?;
                 }
             }
             Op::Gate(g) => {
@@ -66,7 +66,7 @@ pub fn infer<W: Word>(
         match op {
             Op::Input => {
                 let len = packed_len(job.len(i), program.ring);
-                let masked = client.recv(Phase::Online, step(i, Kind::First), len)?;
+                let masked = client.recv(Phase::Online, step(i, Kind::said(0)), len)?;
                 parts[i] = vec![W::ZERO; job.len(i)];
                 unpack(&masked, program.ring, &mut parts[i]).map_err(message("the input"))?;
             }
@@ -106,7 +106,7 @@ pub fn infer<W: Word>(
                     part.map(|v| truncate_part(whole.reduce(*v), *truncate, true)).collect();
                 let mut message = Vec::with_capacity(packed_len(own.len(), *width));
                 pack(&own, *width, &mut message);
-                client.send(Phase::Online, step(i, Kind::First), message)?;
+                client.send(Phase::Online, step(i, Kind::said(0)), message)?;
             }
         }
         for source in op.sources() {

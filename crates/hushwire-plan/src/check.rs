@@ -134,20 +134,32 @@ impl Checker {
         }
         if let Some(format) = site.format {
             let ring = plan.numbers.map_or(MAX_RING, |n| n.ring.min(MAX_RING));
-            self.format(&site.node, format, ring);
+            // A piecewise polynomial is computed with more bits than its output keeps.
+            let more = match &site.gate {
+                Gate::Piecewise(function) => {
+                    function.accumulator_bits.saturating_sub(format.fractional_bits)
+                }
+                _ => 0,
+            };
+            self.that((0..=MAX_FRACTIONAL_BITS as i32).contains(&more), &site.node, || {
+                format!("an output of {} fractional bits from {more} more", format.fractional_bits)
+            });
+            self.format(&site.node, format, ring, more.clamp(0, 64) as u32);
         }
     }
 
-    fn format(&mut self, node: &str, format: Format, ring: u32) {
+    /// Checks a format whose gate computes with `more` fractional bits than the output has.
+    fn format(&mut self, node: &str, format: Format, ring: u32, more: u32) {
         self.fractional(node, format.fractional_bits);
-        self.that((3..=ring).contains(&format.width), node, || {
-            format!("a width of {} bits; 3 to {ring}, the ring's width, are possible", format.width)
+        let most = ring.saturating_sub(more);
+        self.that((3..=most).contains(&format.width), node, || {
+            format!("a width of {} bits; 3 to {most}, the ring's width, are possible", format.width)
         });
         if let Some(w) = format.window {
             let fits = w.bits >= 2
                 && w.bits <= MAX_RING
                 && w.low <= MAX_RING
-                && w.low + w.bits <= format.width;
+                && w.low + w.bits <= format.width.saturating_add(more);
             self.that(fits, node, || {
                 format!(
                     "the window of {} bits from bit {} does not lie within the width of {} bits (and has 2 bits at least)",

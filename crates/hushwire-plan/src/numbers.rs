@@ -88,9 +88,11 @@ pub enum SiteKind {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Format {
-    /// Fractional bits of the gate's input after truncation, and of its output.
+    /// Fractional bits of the gate's input after truncation, and of its output. The input of a
+    /// piecewise polynomial has those that the polynomial says.
     pub fractional_bits: i32,
-    /// Width w of the opened values in bits: the gate's input u must satisfy |u| < 2^(w-2).
+    /// Width w of the opened values in bits: the gate's input u must satisfy |u| < 2^(w-2), and so must
+    /// the output of a piecewise polynomial, instead of its input.
     pub width: u32,
     /// Largest magnitude of the gate's input in calibration, as a real number, for readers of the
     /// file; nothing computes with it.

@@ -1,11 +1,12 @@
 //! Appends operations to a program and keeps track of scales.
 
 use super::exp2;
+use crate::CurveGate;
 use crate::program::{
     FILL, Function, Gate, Linear, Local, Members, Op, Program, Tail, Value, ValueId,
 };
 use hushwire_graph::ParamId;
-use hushwire_plan::{Format, Window};
+use hushwire_plan::{Format, Piecewise, Window};
 use hushwire_ring::ConvShape;
 
 /// Bits of the integer factors that bring values to a common step where no whole factor does.
@@ -51,7 +52,7 @@ impl Builder {
     pub(super) fn push(&mut self, name: &str, op: Op, len: usize, step: f64) -> ValueId {
         // Public linear operations keep wires wires; weights make shares; gates make wires.
         let wire = match &op {
-            Op::Input | Op::Gate(_) => true,
+            Op::Input | Op::Gate(_) | Op::Curve(_) => true,
             Op::Linear(_) | Op::Open { .. } => false,
             Op::AddParam { source, .. } => self.values[*source].wire,
             Op::Local(local) => local.sources().iter().all(|&s| self.values[s].wire),
@@ -191,6 +192,33 @@ impl Builder {
         let function = function(step);
         let gate = Gate { source, truncate, width: format.width, function, window, members };
         Ok(self.push(name, Op::Gate(gate), len, step))
+    }
+
+    /// Appends a gate that evaluates a piecewise polynomial. The format is that of its output.
+    pub(super) fn curve(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        format: Format,
+        function: &Piecewise,
+    ) -> Result<ValueId, String> {
+        let (source, truncate) = self.truncation(name, value, function.input_bits);
+        let drop = function.accumulator_bits - format.fractional_bits;
+        let drop = u32::try_from(drop).map_err(|_| "its output has more bits than it computes")?;
+        let width = format.width + drop;
+        self.fits(Format { width, ..format }, truncate)?;
+        let curve = function.quantise(self.step(source) * exp2(truncate as i32));
+        let window = match format.window {
+            Some(window) => window,
+            None if curve.knots.is_empty() => Window { low: 0, bits: width },
+            None => return Err("its gate compares with knots but the plan gives no window".into()),
+        };
+        let kept = format.width;
+        let encoding = curve.encode();
+        let knots = curve.knots;
+        let gate = CurveGate { source, truncate, width, window, knots, encoding, drop, kept };
+        let len = self.len(source);
+        Ok(self.push(name, Op::Curve(gate), len, exp2(-format.fractional_bits)))
     }
 
     pub(super) fn open(

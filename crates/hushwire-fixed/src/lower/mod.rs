@@ -261,8 +261,9 @@ impl Lowering<'_> {
         match gate {
             Gate::Identity => return Ok(value),
             Gate::Zero => return Ok(self.build.zero(&site.name, len)),
-            Gate::Piecewise(_) => {
-                return Err("piecewise polynomials have no secure gate yet".into());
+            Gate::Piecewise(function) => {
+                let format = self.format(&site.name, SiteKind::Activation)?;
+                return self.build.curve(&site.name, value, format, function);
             }
             _ => {}
         }
@@ -273,7 +274,7 @@ impl Lowering<'_> {
             Activation::Clip { min, max } => (min, max),
             other => {
                 return Err(format!(
-                    "no gate for {} yet; Relu and Clip have one, or let the plan make it identity or zero",
+                    "{} itself has no gate: Relu and Clip have one; let the plan replace it by a piecewise polynomial (`hushwire plan smooth`), identity or zero",
                     other.name()
                 ));
             }
@@ -336,6 +337,7 @@ impl Step {
             Step::AddParam { .. } => "constant",
             Step::Local(_) => "local",
             Step::Gate(_) => "gate",
+            Step::Curve(_) => "curve",
             Step::Open { .. } => "output",
         }
     }

@@ -1,27 +1,20 @@
 //! The client's part of a gate.
 
 use super::decide::{Deciding, Material, masked, opened};
+use super::schedule::Prepared;
 use super::select::{Shares, select};
-use super::{Passing, Sections, Wire, decision_purposes, knot_purpose, lanes};
+use super::{Passing, Sections, Wire, decision_purposes, lift, opened_bits};
 use crate::MpcError;
-use crate::job::{Comparison, ring};
+use crate::job::ring;
 use crate::keys::Purpose;
 use crate::layout::GateLayout;
 use hushwire_fixed::truncate_part;
-use hushwire_fss::{Prf, dcf, digits};
+use hushwire_fss::Prf;
 use hushwire_ring::{Bits, Word, pack, packed_len, unpack};
 
-/// What a client prepares for a part of a gate before the input exists.
-pub(crate) struct Prepared<W> {
-    /// The message to the server: u0 + m0 of the opened elements, w bits each, the client's summand
-    /// of what will be public; then u0 + m of the elements that pass.
-    pub message: Vec<u8>,
-    /// The client's part of the output wire, -r'.
-    pub wire: Wire<W>,
-}
-
-/// Prepares a part from the client's part `v0` of the gate's input.
-pub(crate) fn prepare<W: Word>(layout: &GateLayout<'_>, p0: &Prf, v0: &[W]) -> Prepared<W> {
+/// Prepares a part from the client's part `v0` of the gate's input. The message has u0 + m0 of the
+/// opened elements, w bits each, then u0 + m of the elements that pass.
+pub(crate) fn prepare<W: Word>(layout: &GateLayout<'_>, p0: &Prf, v0: &[W]) -> Prepared<Wire<W>> {
     let whole = ring(layout.ring);
     let m0: Vec<W> = layout.words(p0, Purpose::Opening, layout.opened);
     let passing = Passing::new(layout, p0);
@@ -65,16 +58,18 @@ pub(crate) fn answer<W: Word>(
         .map_err(message("the masked values"))?;
     public.iter_mut().zip(&own).for_each(|(u, v)| *u = u.wrapping_add(*v));
 
-    let deciding =
-        Deciding::start(layout, &layout.forms(&public), material(layout, layer, p0, keys)?);
-    let signs = layout.stream(p0, Purpose::MaskSign).bits(layout.decisions);
-    let masks: Vec<Bits> = (0..layout.knots().len())
-        .map(|knot| layout.stream(p0, decision_purposes(knot).0).bits(layout.decisions))
+    let mut own_material = layout.stream(p0, Purpose::Comparison);
+    let material = Material::client(&layout.thresholds, &mut own_material, keys)
+        .map_err(|source| MpcError::Comparison { layer: layer.to_owned(), source })?;
+    let deciding = Deciding::start(&layout.thresholds, &layout.forms(&public), material);
+    let signs = layout.stream(p0, Purpose::MaskSign).bits(layout.decisions());
+    let masks: Vec<Bits> = (0..layout.knots())
+        .map(|knot| layout.stream(p0, decision_purposes(knot).0).bits(layout.decisions()))
         .collect();
-    let mut out = Vec::with_capacity(layout.second_len());
+    let mut out = Vec::with_capacity(layout.online_len(1).unwrap_or(0));
     if layout.at_once() {
         let decided = first.take(layout.decided_len());
-        let shares = deciding.finish(layout, layer, &[], &signs, true)?;
+        let shares = opened_bits(deciding.finish(layer, &[], &signs, true)?);
         let own = masked(&shares, &masks, &mut out);
         let carries =
             Bits::from_bytes(layout.carries(), first.0).map_err(message("the masked carries"))?;
@@ -82,9 +77,9 @@ pub(crate) fn answer<W: Word>(
         asked.finish_into(layout, layer, p0, decided, &mut out)?;
         return Ok((out, None));
     }
-    let openings = first.take(layout.knots().len() * layout.opening_len());
+    let openings = first.take(layout.thresholds.opening_len());
     deciding.write_openings(&mut out);
-    let shares = deciding.finish(layout, layer, openings, &signs, true)?;
+    let shares = opened_bits(deciding.finish(layer, openings, &signs, true)?);
     let own = masked(&shares, &masks, &mut out);
     let carries =
         Bits::from_bytes(layout.carries(), first.0).map_err(message("the masked carries"))?;
@@ -100,7 +95,7 @@ impl<W: Word> Asked<W> {
         p0: &Prf,
         decided: &[u8],
     ) -> Result<Vec<u8>, MpcError> {
-        let mut out = Vec::with_capacity(layout.fourth_len().unwrap_or(0));
+        let mut out = Vec::with_capacity(layout.online_len(3).unwrap_or(0));
         self.finish_into(layout, layer, p0, decided, &mut out)?;
         Ok(out)
     }
@@ -113,7 +108,7 @@ impl<W: Word> Asked<W> {
         decided: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), MpcError> {
-        let decisions = opened(self.own, decided, layout, layer)?;
+        let decisions = opened(self.own, decided, layer)?;
         outputs(layout, p0, &self.public, &decisions, &self.carries, out);
         Ok(())
     }
@@ -140,8 +135,8 @@ fn outputs<W: Word>(
             words
         };
         let shares = Shares {
-            decision: (0..layout.knots().len())
-                .map(|knot| draw(decision_purposes(knot).1, layout.decisions))
+            decision: (0..layout.knots())
+                .map(|knot| draw(decision_purposes(knot).1, layout.decisions()))
                 .collect(),
             mask,
             decision_mask: draw(Purpose::DecisionMask, layout.members),
@@ -157,50 +152,8 @@ fn outputs<W: Word>(
     if layout.carries() > 0 {
         let passing = Passing::<W>::new(layout, p0);
         let shares = draw(Purpose::IdentityCarry, layout.identity);
-        let flips = lanes::<W>(carries);
-        let masks = passing.masks.iter().zip(&passing.high);
-        let high: Vec<W> = masks
-            .zip(shares.iter().zip(&flips))
-            .map(|((m, rho), (s, flip))| {
-                // e t + (1 - 2e) [t c]
-                let carry = m.shr(layout.width() - 1).and(*flip);
-                rho.wrapping_add(carry).wrapping_add(s.xor(*flip).wrapping_sub(*flip))
-            })
-            .collect();
+        let (masks, rho) = (&passing.masks, &passing.high);
+        let high = lift::answer(masks, rho, &shares, layout.width(), carries);
         pack(&high, layout.high(), out);
     }
-}
-
-fn material(
-    layout: &GateLayout<'_>,
-    layer: &str,
-    p0: &Prf,
-    keys: &[u8],
-) -> Result<Vec<Material>, MpcError> {
-    if layout.decisions == 0 {
-        return Ok(Vec::new());
-    }
-    let error = |source| MpcError::Comparison { layer: layer.to_owned(), source };
-    let mut keys = Sections(keys);
-    (0..layout.knots().len())
-        .map(|knot| {
-            let mut own = layout.stream(p0, knot_purpose(knot));
-            Ok(match layout.comparison {
-                Comparison::Digits => Material::Tables(digits::Tables::client(
-                    layout.digits().map_err(error)?,
-                    layout.decisions,
-                    &mut own,
-                )),
-                Comparison::Dcf => Material::Keys(
-                    dcf::Keys::client(
-                        layout.compared(),
-                        layout.decisions,
-                        &mut own,
-                        keys.take(layout.key_len()),
-                    )
-                    .map_err(error)?,
-                ),
-            })
-        })
-        .collect()
 }

@@ -1,24 +1,15 @@
 //! The helper's part of a gate: correlated randomness for both sides, and the next wire's mask.
 
-use super::{Passing, Wire, decision_purposes, gather, knot_purpose, lanes, split_window};
-use crate::job::{Comparison, ring};
+use super::schedule::Dealt;
+use super::{Passing, Wire, decide, decision_purposes, gather, lanes};
+use crate::job::ring;
 use crate::keys::Purpose;
 use crate::layout::GateLayout;
-use hushwire_fss::{Prf, dcf, digits};
+use hushwire_fss::Prf;
 use hushwire_ring::{Bits, Vectorised, Word, pack, vectorise};
 
-/// What the helper makes for a part of a gate.
-pub(crate) struct Dealt<W> {
-    /// For the server.
-    pub material: Vec<u8>,
-    /// For client and server alike; empty with digit tables.
-    pub keys: Vec<u8>,
-    /// The mask of the gate's output wire.
-    pub mask: Wire<W>,
-}
-
 /// Deals a part. `p0` and `p1` are the bundle's functions shared with client and server.
-pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Dealt<W> {
+pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Dealt<Wire<W>> {
     let (w, l, high) = (layout.width(), layout.ring, layout.high());
     let opened = ring(w);
     let mut m0: Vec<W> = layout.words(p0, Purpose::Opening, layout.opened);
@@ -28,30 +19,14 @@ pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Deal
         m0.iter().zip(&m1).map(|(a, b)| opened.reduce(a.wrapping_add(*b))).collect();
 
     let mut material = Vec::with_capacity(layout.dealt_len());
-    let mut keys = Vec::with_capacity(layout.keys_len());
+    let mut keys = Vec::with_capacity(layout.thresholds.keys_len());
     let n = layout.forms(&masks);
-    let (sign, below) = split_window(layout, &n);
-    for (knot, _) in layout.knots().enumerate() {
-        let purpose = knot_purpose(knot);
-        let (mut s0, mut s1) = (layout.stream(p0, purpose), layout.stream(p1, purpose));
-        if layout.decisions == 0 {
-            continue;
-        }
-        match layout.comparison {
-            // Both widths were checked when the job's gates were.
-            Comparison::Digits => {
-                if let Ok(shape) = layout.digits() {
-                    material.extend(digits::deal(shape, &mut s0, &mut s1, &below));
-                }
-            }
-            Comparison::Dcf => {
-                if let Ok(message) = dcf::deal(layout.compared(), &mut s0, &mut s1, &below) {
-                    keys.extend(message);
-                }
-            }
-        }
-    }
-    sign.xor(&layout.stream(p0, Purpose::MaskSign).bits(layout.decisions)).to_bytes(&mut material);
+    let (sign, below) = layout.thresholds.split(&n);
+    let streams = [p0, p1].map(|prf| layout.stream(prf, Purpose::Comparison));
+    let [mut s0, mut s1] = streams;
+    decide::deal(&layout.thresholds, &mut s0, &mut s1, &below, &mut material, &mut keys);
+    sign.xor(&layout.stream(p0, Purpose::MaskSign).bits(layout.decisions()))
+        .to_bytes(&mut material);
 
     // What a section holds less P0's share of it.
     let mut section = |purpose, bits, mut values: Vec<W>| {
@@ -64,7 +39,7 @@ pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Deal
 
     // Shares of each mask c of a decision.
     let mut selecting = None;
-    for (knot, _) in layout.knots().enumerate() {
+    for knot in 0..layout.knots() {
         let (bit, share) = decision_purposes(knot);
         let c = lanes::<W>(&decision_mask(layout, bit, p0, p1));
         section(share, l, c.iter().map(|c| c.and(W::ONE)).collect());
@@ -131,7 +106,7 @@ impl<W: Word> Vectorised for Products<'_, W> {
 
 /// c = c0 ^ c1.
 fn decision_mask(layout: &GateLayout<'_>, purpose: Purpose, p0: &Prf, p1: &Prf) -> Bits {
-    let mut c = layout.stream(p0, purpose).bits(layout.decisions);
-    c.xor_assign(&layout.stream(p1, purpose).bits(layout.decisions));
+    let mut c = layout.stream(p0, purpose).bits(layout.decisions());
+    c.xor_assign(&layout.stream(p1, purpose).bits(layout.decisions()));
     c
 }

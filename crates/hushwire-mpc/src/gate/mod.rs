@@ -25,7 +25,9 @@
 
 pub(crate) mod client;
 pub(crate) mod deal;
-mod decide;
+pub(crate) mod decide;
+pub(crate) mod lift;
+mod part;
 pub(crate) mod schedule;
 mod select;
 pub(crate) mod server;
@@ -57,7 +59,7 @@ fn gather<'v, W: Word>(values: &'v [W], at: Option<&[u32]>) -> Cow<'v, [W]> {
 }
 
 /// A word for every bit: all ones where it is set.
-fn lanes<W: Word>(bits: &Bits) -> Vec<W> {
+pub(crate) fn lanes<W: Word>(bits: &Bits) -> Vec<W> {
     let mut lanes = vec![W::ZERO; bits.len()];
     for (lanes, word) in lanes.chunks_mut(64).zip(bits.words()) {
         for (i, lane) in lanes.iter_mut().enumerate() {
@@ -65,20 +67,6 @@ fn lanes<W: Word>(bits: &Bits) -> Vec<W> {
         }
     }
     lanes
-}
-
-/// Bit `width - 1 ` of each form's compared bits, which is its sign, and the bits below it.
-fn split_window(layout: &GateLayout<'_>, forms: &[u64]) -> (Bits, Vec<u64>) {
-    let window = layout.window();
-    let compared = layout.compared();
-    let below = (1u64 << compared) - 1;
-    let at = window.low + compared;
-    let signs = forms.chunks(64).map(|forms| {
-        let bits = forms.iter().enumerate();
-        bits.fold(0, |word, (i, form)| word | (form >> at & 1) << i)
-    });
-    let signs = Bits::from_words(forms.len(), signs.collect());
-    (signs, forms.iter().map(|v| v >> window.low & below).collect())
 }
 
 /// Masks of a part's outputs, or values to put in their places.
@@ -129,9 +117,13 @@ impl<W: Word> Passing<W> {
     }
 }
 
-/// Where a knot's comparison material comes from.
-fn knot_purpose(knot: usize) -> Purpose {
-    if knot == 0 { Purpose::FirstKnot } else { Purpose::SecondKnot }
+/// From decisions at the knots to the bits that are opened: a clip selects where exactly the lower knot
+/// is passed, and adds its upper bound where the upper one is.
+fn opened_bits(mut decisions: Vec<Bits>) -> Vec<Bits> {
+    if let [select, upper] = decisions.as_mut_slice() {
+        select.xor_assign(upper);
+    }
+    decisions
 }
 
 /// Where the mask of a knot's decision and its share come from.

@@ -1,29 +1,20 @@
 //! The server's part of a gate.
 
 use super::decide::{Deciding, Material, masked, opened};
+use super::schedule::{Next, Received};
 use super::select::{Shares, select};
-use super::{Sections, Wire, decision_purposes, knot_purpose, lanes};
+use super::{Sections, Wire, decision_purposes, lift, opened_bits};
 use crate::MpcError;
-use crate::job::{Comparison, ring};
+use crate::job::ring;
 use crate::keys::Purpose;
 use crate::layout::GateLayout;
 use hushwire_fixed::truncate_part;
-use hushwire_fss::{Prf, dcf, digits};
+use hushwire_fss::Prf;
 use hushwire_ring::{Bits, PackError, Word, pack, packed_len, unpack};
-
-/// What a server has received for a gate before the input exists.
-pub(crate) struct Received<'a> {
-    /// From the client: u0 + m0, and u0 + m of what passes.
-    pub masked: &'a [u8],
-    /// From the helper.
-    pub material: &'a [u8],
-    /// From the helper: comparison keys, empty with digits.
-    pub keys: &'a [u8],
-}
 
 /// The helper's material, unpacked.
 struct Dealt<W> {
-    comparing: Vec<Material>,
+    comparing: Material,
     /// Shares of msb(n).
     signs: Bits,
     shares: Shares<W>,
@@ -56,14 +47,6 @@ pub(crate) struct Decided<W> {
     decisions: Vec<Bits>,
 }
 
-/// What a client's answer leads to.
-pub(crate) enum Next<W> {
-    /// The part's output.
-    Done(Wire<W>),
-    /// Another message, after which the client's last one gives the output.
-    Ask(Vec<u8>, Box<Decided<W>>),
-}
-
 /// Opens the server's part `v1` of a gate's input; gives the first message.
 pub(crate) fn open<W: Word>(
     layout: &GateLayout<'_>,
@@ -85,7 +68,7 @@ pub(crate) fn open<W: Word>(
     own.iter_mut().zip(&m1).for_each(|(u, m)| *u = u.wrapping_add(*m));
     let mut public = theirs;
     public.iter_mut().zip(&own).for_each(|(u, own)| *u = u.wrapping_add(*own));
-    let mut out = Vec::with_capacity(layout.first_len());
+    let mut out = Vec::with_capacity(layout.online_len(0).unwrap_or(0));
     pack(&own, w, &mut out);
 
     let Dealt { comparing, signs, shares, carries } = unpack_dealt(layout, layer, p1, received, m1)
@@ -93,9 +76,9 @@ pub(crate) fn open<W: Word>(
             Malformed::Packing(source) => message("the helper's material")(source),
             Malformed::Comparing(e) => e,
         })?;
-    let deciding = Deciding::start(layout, &layout.forms(&public), comparing);
-    let masks: Vec<Bits> = (0..layout.knots().len())
-        .map(|knot| layout.stream(p1, decision_purposes(knot).0).bits(layout.decisions))
+    let deciding = Deciding::start(&layout.thresholds, &layout.forms(&public), comparing);
+    let masks: Vec<Bits> = (0..layout.knots())
+        .map(|knot| layout.stream(p1, decision_purposes(knot).0).bits(layout.decisions()))
         .collect();
     // What passes: g = 1 - msb(U), opened under c.
     let offset = W::ONE.shl(w - 2);
@@ -104,15 +87,15 @@ pub(crate) fn open<W: Word>(
     for (u, p) in shifted.iter_mut().zip(&passing) {
         *u = width.reduce(p.wrapping_add(*u).wrapping_add(offset));
     }
-    let mut opened_carries = Bits::from_fn(layout.carries(), |k| shifted[k].shr(w - 1) == W::ZERO);
-    opened_carries.xor_assign(&layout.stream(p1, Purpose::IdentityBit).bits(layout.carries()));
+    let c = layout.stream(p1, Purpose::IdentityBit).bits(layout.carries());
+    let opened_carries = lift::ask(&shifted, w, &c);
 
     let mut opened =
         Opened { public, shares, carries, shifted, opened_carries, deciding, signs, masks };
     if layout.at_once() {
         // The masked decisions ride along.
-        let ready = opened.deciding.finish(layout, layer, &[], &opened.signs, false)?;
-        opened.deciding = Deciding::default();
+        let deciding = std::mem::take(&mut opened.deciding);
+        let ready = opened_bits(deciding.finish(layer, &[], &opened.signs, false)?);
         opened.masks = masked(&ready, &opened.masks, &mut out);
     } else {
         opened.deciding.write_openings(&mut out);
@@ -128,23 +111,23 @@ impl<W: Word> Opened<W> {
         layout: &GateLayout<'_>,
         layer: &str,
         second: &[u8],
-    ) -> Result<Next<W>, MpcError> {
+    ) -> Result<Next<Decided<W>, Wire<W>>, MpcError> {
         let Opened { public, shares, carries, shifted, opened_carries, deciding, signs, masks } =
             self;
         let mut second = Sections(second);
         if layout.at_once() {
             let decided = second.take(layout.decided_len());
-            let decisions = opened(masks, decided, layout, layer)?;
+            let decisions = opened(masks, decided, layer)?;
             let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
             return decided.finish(layout, layer, second.0).map(Next::Done);
         }
-        let openings = second.take(layout.knots().len() * layout.opening_len());
-        let ready = deciding.finish(layout, layer, openings, &signs, false)?;
+        let openings = second.take(layout.thresholds.opening_len());
+        let ready = opened_bits(deciding.finish(layer, openings, &signs, false)?);
         let mut third = Vec::with_capacity(layout.decided_len());
         let own = masked(&ready, &masks, &mut third);
-        let decisions = opened(own, second.0, layout, layer)?;
+        let decisions = opened(own, second.0, layer)?;
         let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
-        Ok(Next::Ask(third, Box::new(decided)))
+        Ok(Next::Say(third, decided))
     }
 }
 
@@ -167,21 +150,13 @@ impl<W: Word> Decided<W> {
                 .map_err(message("the masked outputs"))?;
             members.iter_mut().zip(&theirs).for_each(|(z, t)| *z = z.wrapping_add(*t));
         }
-        let w = layout.width();
-        let offset = W::ONE.shl(w - 2);
         let mut passing = self.shifted;
-        passing.iter_mut().for_each(|u| *u = u.wrapping_sub(offset));
+        let mut high = vec![W::ZERO; layout.carries()];
         if layout.carries() > 0 {
-            let mut high = vec![W::ZERO; layout.carries()];
             unpack(outputs.0, layout.high(), &mut high)
                 .map_err(message("the masked outputs that pass"))?;
-            let flips = lanes::<W>(&self.opened_carries);
-            let shares = self.carries.iter().zip(&high);
-            for (value, ((share, high), flip)) in passing.iter_mut().zip(shares.zip(&flips)) {
-                let carry = share.xor(*flip).wrapping_sub(*flip).wrapping_add(*high);
-                *value = value.wrapping_add(carry.shl(w));
-            }
         }
+        lift::finish(&mut passing, layout.width(), &self.carries, &high, &self.opened_carries);
         Ok(Wire { members, passing })
     }
 }
@@ -205,30 +180,15 @@ fn unpack_dealt<W: Word>(
     received: &Received<'_>,
     mut m1: Vec<W>,
 ) -> Result<Dealt<W>, Malformed> {
-    let error =
-        |source| Malformed::Comparing(MpcError::Comparison { layer: layer.to_owned(), source });
     let mut material = Sections(received.material);
-    let mut keys = Sections(received.keys);
-    let knots = layout.knots().len();
-    let mut comparing = Vec::with_capacity(knots);
-    for knot in (0..knots).filter(|_| layout.decisions > 0) {
-        let mut own = layout.stream(p1, knot_purpose(knot));
-        comparing.push(match layout.comparison {
-            Comparison::Digits => {
-                let shape = layout.digits().map_err(error)?;
-                let tables = material.take(layout.table_len());
-                let tables = digits::Tables::server(shape, layout.decisions, &mut own, tables);
-                Material::Tables(tables.map_err(error)?)
-            }
-            Comparison::Dcf => {
-                let own_keys = keys.take(layout.key_len());
-                let keys =
-                    dcf::Keys::server(layout.compared(), layout.decisions, &mut own, own_keys);
-                Material::Keys(keys.map_err(error)?)
-            }
-        });
-    }
-    let signs = Bits::from_bytes(layout.decisions, material.take(packed_len(layout.decisions, 1)))?;
+    let mut own = layout.stream(p1, Purpose::Comparison);
+    let tables = material.take(layout.thresholds.table_len());
+    let comparing = Material::server(&layout.thresholds, &mut own, tables, received.keys);
+    let comparing = comparing.map_err(|source| {
+        Malformed::Comparing(MpcError::Comparison { layer: layer.to_owned(), source })
+    })?;
+    let signs =
+        Bits::from_bytes(layout.decisions(), material.take(packed_len(layout.decisions(), 1)))?;
     let mut section = |count: usize, bits: u32| -> Result<Vec<W>, PackError> {
         let mut values = vec![W::ZERO; count];
         if bits > 0 {
@@ -238,7 +198,8 @@ fn unpack_dealt<W: Word>(
     };
     let (l, high) = (layout.ring, layout.high());
     let width = ring(layout.width());
-    let decision = (0..knots).map(|_| section(layout.decisions, l)).collect::<Result<_, _>>()?;
+    let decision =
+        (0..layout.knots()).map(|_| section(layout.decisions(), l)).collect::<Result<_, _>>()?;
     m1.iter_mut().for_each(|m| *m = width.reduce(*m));
     let shares = Shares {
         decision,

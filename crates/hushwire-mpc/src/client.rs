@@ -2,6 +2,7 @@
 
 use crate::MpcError;
 use crate::bundle::{ClientBundle, Sink, begin, put};
+use crate::curve::CurveLayout;
 use crate::gate::schedule;
 use crate::job::{Job, Kind, ring, step};
 use crate::keys::{Key, Purpose, WeightMasks, words};
@@ -29,6 +30,9 @@ pub fn prepare<W: Word>(
     begin(Role::Client, job, k02, sink)?;
     walk(job, masks, &k02.prf(), &mut |_, op, part: &[W], out| match op {
         Reading::Gate(parts, p0) => schedule::prepare(parts, p0, part, out, [helper, server], sink),
+        Reading::Curve(parts, p0) => {
+            schedule::prepare(parts, p0, part, out, [helper, server], sink)
+        }
         Reading::Open { truncate, width } => {
             let whole = job.ring();
             let own: Vec<W> =
@@ -49,6 +53,8 @@ pub(crate) type Reader<'r, W> =
 pub(crate) enum Reading<'a> {
     /// The parts of a gate.
     Gate(&'a [GateLayout<'a>], &'a Prf),
+    /// The parts of a piecewise polynomial.
+    Curve(&'a [CurveLayout<'a>], &'a Prf),
     /// The opening of the result.
     Open {
         /// Low bits dropped.
@@ -98,6 +104,12 @@ pub(crate) fn walk<W: Word>(
                 read(i, Reading::Gate(&layouts, p0), &parts[g.source], &mut out)?;
                 out
             }
+            Op::Curve(curve) => {
+                let layouts = CurveLayout::checked_parts(job, i, curve)?;
+                let mut out = vec![W::ZERO; job.len(i)];
+                read(i, Reading::Curve(&layouts, p0), &parts[curve.source], &mut out)?;
+                out
+            }
             Op::Open { source, truncate, width } => {
                 let (truncate, width) = (*truncate, *width);
                 read(i, Reading::Open { truncate, width }, &parts[*source], &mut [])?;
@@ -142,6 +154,11 @@ pub fn infer<W: Word>(
             }
             Op::Gate(g) => {
                 let parts = GateLayout::checked_parts(job, i, g)?;
+                let name = &program.values[i].name;
+                schedule::ask::<W, _>(&parts, name, &p0, &mut bundle, server)?;
+            }
+            Op::Curve(curve) => {
+                let parts = CurveLayout::checked_parts(job, i, curve)?;
                 let name = &program.values[i].name;
                 schedule::ask::<W, _>(&parts, name, &p0, &mut bundle, server)?;
             }

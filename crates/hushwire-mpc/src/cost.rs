@@ -1,5 +1,6 @@
 //! Exact prediction of what an inference sends, from the program alone.
 
+use crate::curve::CurveLayout;
 use crate::gate::schedule::{Messages, round_trips};
 use crate::job::{Job, Kind, step};
 use crate::keys::MaskedWeights;
@@ -70,6 +71,7 @@ impl Prediction {
                 Op::Gate(gate) => {
                     prediction.gate(&GateLayout::parts(job, op, gate));
                 }
+                Op::Curve(curve) => prediction.gate(&CurveLayout::parts(job, op, curve)),
                 Op::Open { width, .. } => {
                     let payload = packed_len(job.len(op), *width);
                     prediction.online.push(message(server, client, Kind::said(0), payload));

@@ -2,6 +2,7 @@
 //! receives nothing that depends on the input.
 
 use crate::MpcError;
+use crate::curve::CurveLayout;
 use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::{Key, MaskedWeights, Purpose, stream, words};
@@ -54,6 +55,11 @@ pub fn deal<W: Word>(
                 masks[i] = local::apply(op, job.batch, value.len, false, |v| &masks[v], lens);
             }
             Op::Local(_) | Op::Open { .. } => {}
+            Op::Curve(curve) => {
+                let parts = CurveLayout::checked_parts(job, i, curve)?;
+                masks[i] = vec![W::ZERO; job.len(i)];
+                schedule::deal(&parts, [&p0, &p1], [client, server], &mut masks[i])?;
+            }
             Op::Gate(gate) => {
                 let parts = GateLayout::checked_parts(job, i, gate)?;
                 masks[i] = vec![W::ZERO; job.len(i)];

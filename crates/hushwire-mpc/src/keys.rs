@@ -78,6 +78,10 @@ pub(crate) enum Purpose {
     Wire,
     /// Comparison material.
     Comparison,
+    /// P0's shares of the powers of a piecewise polynomial's mask, from the second on.
+    MaskPower,
+    /// P0's shares of c m^i of a piecewise polynomial, selector by selector, power by power.
+    Selected,
     /// b, the mask of a weight. Under the model's key, not a bundle's.
     Weight,
 }

@@ -13,6 +13,7 @@
 mod bundle;
 pub mod client;
 pub mod cost;
+mod curve;
 mod error;
 mod gate;
 pub mod helper;

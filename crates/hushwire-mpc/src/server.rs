@@ -2,6 +2,7 @@
 
 use crate::MpcError;
 use crate::bundle::{ServerBundle, Sink, begin, put};
+use crate::curve::CurveLayout;
 use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::Key;
@@ -36,6 +37,10 @@ pub fn prepare(
             }
             Op::Gate(g) => {
                 let parts = GateLayout::checked_parts(job, i, g)?;
+                schedule::receive(&parts, [helper, client], sink)?;
+            }
+            Op::Curve(curve) => {
+                let parts = CurveLayout::checked_parts(job, i, curve)?;
                 schedule::receive(&parts, [helper, client], sink)?;
             }
             Op::Input | Op::AddParam { .. } | Op::Local(_) | Op::Open { .. } => {}
@@ -96,6 +101,13 @@ pub fn infer<W: Word>(
                 let layouts = GateLayout::checked_parts(job, i, g)?;
                 let mut out = vec![W::ZERO; job.len(i)];
                 let (source, name) = (&parts[g.source], &value.name);
+                schedule::serve(&layouts, name, &p1, &mut bundle, source, &mut out, client)?;
+                parts[i] = out;
+            }
+            Op::Curve(curve) => {
+                let layouts = CurveLayout::checked_parts(job, i, curve)?;
+                let mut out = vec![W::ZERO; job.len(i)];
+                let (source, name) = (&parts[curve.source], &value.name);
                 schedule::serve(&layouts, name, &p1, &mut bundle, source, &mut out, client)?;
                 parts[i] = out;
             }

@@ -1,14 +1,18 @@
 //! Three parties in memory: the test bench of the protocol.
 
+use crate::curve::{self, CurveLayout};
 use crate::gate::client as gate;
+use crate::gate::schedule::Part;
+use crate::job::ring;
 use crate::keys::Purpose;
 use crate::{
     ClientBundle, Job, Key, MaskedWeights, MpcError, Records, ServerBundle, WeightMasks, client,
     helper, server,
 };
+use hushwire_fixed::program::Op;
 use hushwire_fixed::{Masks, Weights};
 use hushwire_net::{Interceptor, Link, LinkOptions, Role, memory_pair, memory_pair_with};
-use hushwire_ring::Word;
+use hushwire_ring::{Bits, Word};
 
 /// The keys that sessions would agree on.
 #[derive(Clone, Debug)]
@@ -137,6 +141,8 @@ fn joined<T>(result: std::thread::Result<Result<T, MpcError>>) -> Result<T, MpcE
 /// The randomness of a bundle, seen from outside: with it the clear executor repeats every rounding
 /// of the protocol, so that both agree bit for bit.
 pub struct Replay<W: Word> {
+    job: Job,
+    keys: Keys,
     parts: Vec<Vec<W>>,
     openings: Vec<Vec<W>>,
 }
@@ -153,16 +159,28 @@ impl<W: Word> Replay<W> {
         let p1 = keys.k12.prf();
         client::walk(job, &masks, &keys.k02.prf(), &mut |i, reading, part, out| {
             parts[i] = part.to_vec();
-            let client::Reading::Gate(layouts, p0) = reading else { return Ok(()) };
-            for layout in layouts {
-                let m0: Vec<W> = layout.words(p0, Purpose::Opening, layout.opened);
-                let m1: Vec<W> = layout.words(&p1, Purpose::Opening, layout.opened);
+            let mut opens = |m0: Vec<W>, m1: Vec<W>| {
                 openings[i].extend(m0.iter().zip(&m1).map(|(a, b)| a.wrapping_add(*b)));
-                gate::prepare(layout, p0, part).wire.place(layout, out);
+            };
+            match reading {
+                client::Reading::Gate(layouts, p0) => {
+                    for layout in layouts {
+                        let half = |prf| layout.words(prf, Purpose::Opening, layout.opened);
+                        opens(half(p0), half(&p1));
+                        gate::prepare(layout, p0, part).wire.place(layout, out);
+                    }
+                }
+                client::Reading::Curve(layouts, p0) => {
+                    for layout in layouts {
+                        opens(layout.mask_half(p0), layout.mask_half(&p1));
+                        layout.place(&layout.prepare(p0, part).wire, out);
+                    }
+                }
+                client::Reading::Open { .. } => {}
             }
             Ok(())
         })?;
-        Ok(Replay { parts, openings })
+        Ok(Replay { job: job.clone(), keys: keys.clone(), parts, openings })
     }
 }
 
@@ -173,5 +191,25 @@ impl<W: Word> Masks<W> for Replay<W> {
 
     fn opening(&self, op: usize) -> &[W] {
         &self.openings[op]
+    }
+
+    fn curve_part(&self, op: usize, u: &[W], selected: &[Bits]) -> Vec<W> {
+        let Op::Curve(curve) = &self.job.program.ops[op] else { return Vec::new() };
+        let (p0, p1) = (self.keys.k02.prf(), self.keys.k12.prf());
+        let ring = ring(curve.width);
+        let of_part = |layout: &CurveLayout<'_>| {
+            let at = layout.elements.clone();
+            let masks = &self.openings[op][at.clone()];
+            let pairs = u[at.clone()].iter().zip(masks);
+            let public: Vec<W> = pairs.map(|(u, m)| ring.reduce(u.wrapping_add(*m))).collect();
+            let halves = layout.decision_masks(&p0).into_iter().zip(layout.decision_masks(&p1));
+            let open = |(bits, (c0, c1)): (&Bits, (Bits, Bits))| {
+                let own = Bits::from_fn(at.len(), |i| bits.get(at.start + i));
+                own.xor(&c0).xor(&c1)
+            };
+            let e: Vec<Bits> = selected.iter().zip(halves).map(open).collect();
+            curve::share(layout, &p0, &public, &e)
+        };
+        CurveLayout::parts(&self.job, op, curve).iter().flat_map(of_part).collect()
     }
 }

@@ -9,7 +9,8 @@ use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::world::{Keys, Links, Replay, offline, online};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::{LinkOptions, Phase, Role};
-use hushwire_plan::{ChannelGate, Gate, Group, Others, Plan};
+use hushwire_plan::float::{GateHooks, Observed};
+use hushwire_plan::{ChannelGate, Gate, Group, Others, Piecewise, Plan};
 use hushwire_ring::Word;
 use std::sync::Arc;
 
@@ -153,6 +154,59 @@ fn shared_decisions_identity_and_zero_agree() {
         let plan = plan(&model, &gates, &Settings::default());
         for comparison in BOTH {
             agree(&model, &plan, 2, comparison);
+        }
+    }
+}
+
+/// A continuous function with slopes in eighths, as fits of smooth activations have.
+fn bent() -> Piecewise {
+    let knots: Vec<f64> = (0..10).map(|i| f64::from(i) / 4.0 - 1.25).collect();
+    let slopes = [0.0, -0.125, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.125, 1.0];
+    let mut pieces = vec![vec![]];
+    let mut constant = 0.0;
+    for (i, knot) in knots.iter().enumerate() {
+        constant += (slopes[i] - slopes[i + 1]) * knot;
+        pieces.push(vec![constant, slopes[i + 1]]);
+    }
+    Piecewise { input_bits: 8, accumulator_bits: 11, knots, pieces }
+}
+
+#[test]
+fn piecewise_polynomials_agree_bit_for_bit_and_are_near_float() {
+    let model = varied();
+    let function = |input_bits, accumulator_bits, knots: &[f64], pieces: &[&[f64]]| Piecewise {
+        input_bits,
+        accumulator_bits,
+        knots: knots.to_vec(),
+        pieces: pieces.iter().map(|p| p.to_vec()).collect(),
+    };
+    // A smooth step of a parabola, jumps between cubics, a polynomial without knots, a constant.
+    let parabola = function(9, 22, &[-1.0, 1.0], &[&[], &[0.25, 0.5, 0.25], &[0.0, 1.0]]);
+    let cubics =
+        function(6, 24, &[-0.5, 0.25], &[&[-0.25], &[0.5, 1.0, -0.5, 0.75], &[1.0, -1.0, 0.25]]);
+    let polynomial = function(8, 18, &[], &[&[0.125, 0.5, 0.25]]);
+    let constant = function(8, 8, &[], &[&[0.5]]);
+    for (gates, window_bits) in [
+        (vec![(0, bent()), (1, parabola.clone())], 13),
+        (vec![(0, parabola), (1, polynomial), (2, bent())], 9),
+        (vec![(0, bent()), (3, constant)], 4),
+        (vec![(2, cubics)], 13),
+    ] {
+        let gates: Vec<(usize, Gate)> =
+            gates.into_iter().map(|(site, f)| (site, Gate::Piecewise(f))).collect();
+        let settings = Settings { window_bits, ..Settings::default() };
+        let plan = plan(&model, &gates, &settings);
+        let mut ignore = |_: Observed<'_>| {};
+        let mut hooks = GateHooks::new(&model.graph, &plan, &mut ignore);
+        let input = images(&model, 2, 7);
+        let float = FloatExecutor::new(&model).run_with(&input, &mut hooks).expect("float").data;
+        for comparison in BOTH {
+            let (logits, _) = agree(&model, &plan, 2, comparison);
+            // The values between a knot and the next bit that is looked at may be on either side: where
+            // pieces meet that is harmless, and the cubics jump.
+            if window_bits == 13 && gates.len() > 1 {
+                assert!(largest_difference(&logits, &float) < 0.02, "{logits:?} {float:?}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::profile::{Gates, Layer, Profile, Words};
 use crate::simulate::{PARTIES, Step};
 use crate::work::{GateSize, operands};
-use hushwire_fixed::program::{Gate, Local, Op};
+use hushwire_fixed::program::{Local, Op};
 use hushwire_mpc::Job;
 use hushwire_mpc::cost::{Message, Prediction};
 use hushwire_net::Role;
@@ -102,7 +102,12 @@ impl<'a> Schedule<'a> {
                         helper.push(self.local(i, local));
                     }
                 }
-                Op::Gate(gate) => self.prepare(i, gate, messages[i], &mut steps),
+                Op::Gate(gate) => {
+                    self.prepare(&GateSize::new(self.job, i, gate), messages[i], &mut steps);
+                }
+                Op::Curve(curve) => {
+                    self.prepare(&GateSize::curve(self.job, i, curve), messages[i], &mut steps);
+                }
                 Op::Open { .. } => client.push(self.plain(i)),
             }
         }
@@ -133,7 +138,12 @@ impl<'a> Schedule<'a> {
                 }
                 Op::AddParam { .. } => server.push(self.plain(i)),
                 Op::Local(local) => server.push(self.local(i, local)),
-                Op::Gate(gate) => self.gate(i, gate, messages[i], &mut steps),
+                Op::Gate(gate) => {
+                    self.gate(&GateSize::new(self.job, i, gate), messages[i], &mut steps);
+                }
+                Op::Curve(curve) => {
+                    self.gate(&GateSize::curve(self.job, i, curve), messages[i], &mut steps);
+                }
                 Op::Open { .. } => {
                     server.push(self.plain(i));
                     server.push(send(CLIENT, bytes));
@@ -146,15 +156,14 @@ impl<'a> Schedule<'a> {
     }
 
     /// A gate offline.
-    fn prepare(&self, op: usize, gate: &Gate, messages: &[Message], steps: &mut Steps) {
-        let size = GateSize::new(self.job, op, gate);
+    fn prepare(&self, size: &GateSize, messages: &[Message], steps: &mut Steps) {
         let Gates { deal, prepare, .. } = self.words.gates(self.job.comparison);
         let [client, server, helper] = steps;
         let parts = parts(messages);
         for stripe in parts.chunks(STRIPE) {
             let share: f64 = stripe.iter().map(|part| part.share).sum();
-            helper.extend(self.striped(deal.work(&size) * share, stripe));
-            client.extend(self.striped(prepare.work(&size) * share, stripe));
+            helper.extend(self.striped(deal.work(size) * share, stripe));
+            client.extend(self.striped(prepare.work(size) * share, stripe));
             for part in stripe {
                 for message in part.messages {
                     let (to, bytes) = (message.to as usize, message.framed());
@@ -173,16 +182,15 @@ impl<'a> Schedule<'a> {
     }
 
     /// A gate online.
-    fn gate(&self, op: usize, gate: &Gate, messages: &[Message], steps: &mut Steps) {
-        let size = GateSize::new(self.job, op, gate);
+    fn gate(&self, size: &GateSize, messages: &[Message], steps: &mut Steps) {
         let Gates { ask, serve, .. } = self.words.gates(self.job.comparison);
-        let (ask, serve) = (ask.work(&size), serve.work(&size));
+        let (ask, serve) = (ask.work(size), serve.work(size));
         let parts = parts(messages);
         let stripes: Vec<&[Part<'_>]> = parts.chunks(STRIPE).collect();
         let share = |stripe: &[Part<'_>]| stripe.iter().map(|part| part.share).sum::<f64>();
         let bytes = |part: &Part<'_>, k: usize| part.messages.get(k).map(Message::framed);
         let [client, server, _] = steps;
-        for stage in 0..stripes.len() + 2 * AHEAD {
+        for stage in 0..stripes.len() + 3 * AHEAD {
             if let Some(stripe) = stripes.get(stage) {
                 let twice = stripe.iter().any(|part| part.messages.len() > 2);
                 let first = if twice { ASK[0] } else { 1.0 };
@@ -206,9 +214,17 @@ impl<'a> Schedule<'a> {
             }
             if let Some(stripe) = stage.checked_sub(2 * AHEAD).and_then(|asked| stripes.get(asked))
             {
-                let sent = stripe.iter().filter_map(|part| bytes(part, 3));
-                server.extend(sent.map(|_| receive(CLIENT)));
+                let sent = |k| stripe.iter().filter_map(move |part| bytes(part, k));
+                server.extend(sent(3).map(|_| receive(CLIENT)));
                 server.extend(self.striped(serve * SERVE[2] * share(stripe), stripe));
+                server.extend(sent(4).map(|bytes| send(CLIENT, bytes)));
+                client.extend(sent(4).map(|_| receive(SERVER)));
+                client.extend(sent(5).map(|bytes| send(SERVER, bytes)));
+            }
+            if let Some(stripe) = stage.checked_sub(3 * AHEAD).and_then(|asked| stripes.get(asked))
+            {
+                let sent = stripe.iter().filter_map(|part| bytes(part, 5));
+                server.extend(sent.map(|_| receive(CLIENT)));
             }
         }
     }

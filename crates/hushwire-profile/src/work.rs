@@ -1,6 +1,7 @@
 //! How much work the operations of a program are.
 
 use crate::profile::{Convolution, Gate};
+use hushwire_fixed::CurveGate;
 use hushwire_fixed::program::{self, Groups, Linear, Local, Members};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_ring::ConvShape;
@@ -79,6 +80,30 @@ impl GateSize {
         }
     }
 }
+
+impl GateSize {
+    /// A piecewise polynomial by what a ReLU has of the same: dealt numbers and comparisons.
+    pub(crate) fn curve(job: &Job, op: usize, curve: &CurveGate) -> GateSize {
+        let elements = job.len(op) as f64;
+        let encoding = &curve.encoding;
+        let dealt = encoding.elements() + encoding.degree().saturating_sub(1) + DEALT_BESIDE;
+        let comparisons = elements * curve.knots.len() as f64;
+        GateSize {
+            elements: elements * dealt as f64 / DEALT_OF_RELU,
+            members: 0.0,
+            passing: 0.0,
+            decisions: 0.0,
+            levels: comparisons * levels(job.comparison, curve.window.bits - 1),
+        }
+    }
+}
+
+/// Numbers that are dealt for a ReLU: c, c m, the wrap, t and c t.
+const DEALT_OF_RELU: f64 = 5.0;
+
+/// Numbers that are dealt or drawn for a piecewise polynomial beside its selectors and powers: the mask
+/// of its result and the carry.
+const DEALT_BESIDE: usize = 2;
 
 /// Levels of a comparison of `bits`.
 pub(crate) fn levels(comparison: Comparison, bits: u32) -> f64 {

@@ -328,12 +328,16 @@ impl Program {
 
     /// Sign decisions for one sample.
     pub fn decisions(&self) -> usize {
-        let of_op = |(i, op): (usize, &Op)| match op {
-            Op::Gate(g) => g.members.decisions(self.values[i].len) * g.function.knots(),
-            Op::Curve(curve) => self.values[i].len * curve.knots.len(),
+        (0..self.ops.len()).map(|op| self.decisions_of(op)).sum()
+    }
+
+    /// Sign decisions of an operation for one sample.
+    pub fn decisions_of(&self, op: usize) -> usize {
+        match &self.ops[op] {
+            Op::Gate(g) => g.members.decisions(self.values[op].len) * g.function.knots(),
+            Op::Curve(curve) => self.values[op].len * curve.knots.len(),
             _ => 0,
-        };
-        self.ops.iter().enumerate().map(of_op).sum()
+        }
     }
 
     /// The gates with their positions.

@@ -17,6 +17,8 @@ use hushwire_ring::{Bits, ConvShape, packed_len, unpack};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod curve;
+
 /// Tapes are global: tests that use them take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -91,7 +93,7 @@ fn taps() -> (Arc<Mutex<Transcript>>, impl FnMut() -> Interceptor) {
 /// A program over one-sample tensors: the input, `op`, the opening of its result.
 fn program(ring: u32, len: usize, op: Op, width: u32) -> Arc<Program> {
     let value = |wire| Value { name: "test".into(), len, step: 1.0, wire };
-    let wire = matches!(op, Op::Gate(_));
+    let wire = matches!(op, Op::Gate(_) | Op::Curve(_));
     Arc::new(Program {
         ring,
         ops: vec![Op::Input, op, Op::Open { source: 1, truncate: 0, width }],

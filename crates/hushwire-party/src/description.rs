@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub(crate) const MAX_BYTES: usize = 64 << 20;
 
 /// Version of the protocol above the links.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 
 /// Networks that a process remembers.
 const REMEMBERED: usize = 16;

@@ -1,5 +1,6 @@
 //! `hushwire inspect`
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use anyhow::Result;
@@ -195,9 +196,8 @@ fn layers(graph: &Graph, job: &Job, prediction: &Prediction) -> Vec<Layer> {
             let messages = prediction.phase(phase).iter();
             messages.filter(|m| of_node(m.op)).map(Message::framed).sum()
         };
-        let gates = program.gates().filter(|(op, _)| of_node(*op));
-        let decisions =
-            gates.map(|(op, g)| g.members.decisions(program.values[op].len) * g.function.knots());
+        let own = (0..program.ops.len()).filter(|op| of_node(*op));
+        let decisions = own.map(|op| program.decisions_of(op));
         // The server speaks once in every round trip; the result's is the input's as well.
         let spoken = |m: &&Message| m.from == Role::Server && of_node(m.op);
         Layer {
@@ -208,7 +208,14 @@ fn layers(graph: &Graph, job: &Job, prediction: &Prediction) -> Vec<Layer> {
             decisions: decisions.sum::<usize>() as u64 * batch,
             offline_bytes: sum(Phase::Offline),
             online_bytes: sum(Phase::Online),
-            rounds: prediction.online.iter().filter(spoken).count(),
+            // All parts of a gate travel together.
+            rounds: prediction
+                .online
+                .iter()
+                .filter(spoken)
+                .map(|m| m.step)
+                .collect::<HashSet<_>>()
+                .len(),
         }
     };
     debug_assert!(matches!(program.ops.last(), Some(Op::Open { .. })));

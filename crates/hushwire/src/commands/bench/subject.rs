@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use hushwire_fixed::program::Op;
 use hushwire_fixed::{Program, Settings};
 use hushwire_graph::Model;
 use hushwire_mpc::{Comparison, Job};
@@ -85,6 +86,6 @@ impl Subject {
 
     /// Whether an operation of its program is a gate.
     pub fn is_gate(&self, op: usize) -> bool {
-        self.program.gates().any(|(gate, _)| gate == op)
+        matches!(self.program.ops[op], Op::Gate(_) | Op::Curve(_))
     }
 }

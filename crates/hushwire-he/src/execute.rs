@@ -1,5 +1,7 @@
 //! The encrypted executor: runs a program on any machine.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
@@ -92,7 +94,7 @@ pub struct Executor<'a, M: Machine> {
     program: &'a Program,
     network: &'a Network,
     machine: &'a M,
-    encoded: Encoded<M>,
+    encoded: Arc<Encoded<M>>,
 }
 
 impl<'a, M: Machine> Executor<'a, M> {
@@ -118,7 +120,22 @@ impl<'a, M: Machine> Executor<'a, M> {
                 })?,
             );
         }
-        Ok(Self { program, network, machine, encoded: Encoded { stages } })
+        Ok(Self { program, network, machine, encoded: Arc::new(Encoded { stages }) })
+    }
+
+    /// An executor of weights that were encoded on a machine of the same parameters.
+    pub fn with_encoded(
+        program: &'a Program,
+        network: &'a Network,
+        machine: &'a M,
+        encoded: Arc<Encoded<M>>,
+    ) -> Self {
+        Self { program, network, machine, encoded }
+    }
+
+    /// The encoded weights, to be shared.
+    pub fn encoded(&self) -> Arc<Encoded<M>> {
+        Arc::clone(&self.encoded)
     }
 
     /// Bytes of memory of the encoded weights.

@@ -142,6 +142,28 @@ impl Program {
         multiplying.map(|stage| stage.level).max()
     }
 
+    /// Bytes of the encrypted values that are there at once, at most: those of a layer, its rotated
+    /// inputs, its partial sums, and all values that later layers read.
+    pub fn memory(&self) -> u64 {
+        let ciphertexts =
+            |count: usize, level: usize| (2 * 8 * count * (level + 1) * self.slots) as u64;
+        let stored: u64 = self.values.iter().map(|v| ciphertexts(v.ciphertexts(), v.level)).sum();
+        let working = |value: &ProgramValue| {
+            let Some(stage) = &value.stage else { return 0 };
+            let outputs = value.ciphertexts();
+            let count = match &stage.affine {
+                Affine::Packed { linear, .. } => {
+                    let babies: usize = linear.babies.iter().map(Vec::len).sum();
+                    let partial: usize = linear.outputs.iter().map(Vec::len).sum();
+                    babies + partial + 2 * outputs
+                }
+                Affine::Plain | Affine::Batched { .. } => 2 * outputs,
+            };
+            ciphertexts(count, stage.level)
+        };
+        stored + self.values.iter().map(working).max().unwrap_or(0)
+    }
+
     /// Images of a batch.
     pub fn batch(&self) -> usize {
         match self.values[0].place {

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-use error::field;
+pub(crate) use error::field;
 pub use identity::identity_files;
 pub(crate) use identity::{load_certificate, load_certificates, load_identity};
-use line::{check_line, tls};
+pub(crate) use line::{check_line, tls};
 
 /// Most bundles of a client: their names fit into one message.
 const MAX_STORED: u32 = 1_000_000;
@@ -187,7 +187,7 @@ mod defaults {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     toml::from_str(&text)
@@ -195,14 +195,14 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
 }
 
 /// Makes relative paths relative to the file they stand in.
-fn rebase<'a>(file: &Path, paths: impl IntoIterator<Item = &'a mut PathBuf>) {
+pub(crate) fn rebase<'a>(file: &Path, paths: impl IntoIterator<Item = &'a mut PathBuf>) {
     let folder = file.parent().unwrap_or(Path::new(""));
     for path in paths {
         *path = folder.join(&*path);
     }
 }
 
-fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
+pub(crate) fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
     if value == 0 { Err(field(name, "0 is too little; give at least 1")) } else { Ok(()) }
 }
 

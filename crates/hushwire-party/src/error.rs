@@ -6,7 +6,9 @@ use hushwire_mpc::{MpcError, op_of_step};
 use hushwire_net::{IdentityError, Label, NetError, Phase, Role};
 
 use crate::wire::{self, Verdict};
-use crate::{BundleId, ConfigError, DescriptionError, Hash, ModelKeyError, StoreError};
+use crate::{
+    BundleId, ConfigError, DescriptionError, EncryptedError, Hash, ModelKeyError, StoreError,
+};
 
 /// An error of a party. An error of a session concerns that session only.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,9 @@ pub enum PartyError {
     /// A request that the configuration does not admit.
     #[error("the request is not admitted: {0}")]
     Limit(String),
+    /// Encrypted inference failed.
+    #[error(transparent)]
+    Encrypted(Box<EncryptedError>),
     /// Stored preprocessing cannot be kept or used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -175,6 +180,12 @@ fn blame(client: &Hash, server: &Hash, helper: &Hash) -> &'static str {
         (_, false) => "The server contradicts itself towards the helper.",
         (false, true) => "The server shows client and helper different networks.",
         (true, true) => "All agree.",
+    }
+}
+
+impl From<EncryptedError> for PartyError {
+    fn from(source: EncryptedError) -> PartyError {
+        PartyError::Encrypted(Box::new(source))
     }
 }
 

@@ -6,6 +6,8 @@
 //! offline (correlated randomness) and online. What a party waits for is bounded in time, what it
 //! reads is bounded in size, and a session that fails fails alone.
 //!
+//! [`EncryptedServer`] and [`EncryptedClient`] run encrypted inference, without a helper.
+//!
 //! Preprocessing can be made ahead and kept: [`Client::prepare`] and [`Client::infer_stored`]. It is
 //! used at most once, whatever crashes; see [`Store`].
 
@@ -13,6 +15,7 @@ mod bundle_id;
 mod client;
 mod config;
 mod description;
+mod encrypted;
 mod error;
 mod files;
 mod helper;
@@ -34,6 +37,10 @@ pub use config::{
     ClientConfig, ConfigError, HelperConfig, LineConfig, PeerConfig, ServerConfig, identity_files,
 };
 pub use description::{DescriptionError, Hash, Network};
+pub use encrypted::{
+    EncryptedClient, EncryptedClientConfig, EncryptedError, EncryptedOutcome, EncryptedServer,
+    EncryptedServerConfig, KeyProgress,
+};
 pub use error::PartyError;
 pub use files::{Disk, Storage};
 pub use helper::Helper;
@@ -41,7 +48,9 @@ pub use hooks::Hooks;
 #[cfg(feature = "test-support")]
 pub use hooks::{Action, Stage};
 pub use model_key::ModelKeyError;
-pub use report::{Bytes, LayerReport, Outcome, PartiesReport, PartyReport, PhaseReport};
+pub use report::{
+    Bytes, LayerReport, Outcome, PartiesReport, PartyReport, PhaseReport, peak_memory,
+};
 pub use server::Server;
 pub use service::Handle;
 pub use store::{Entry, State, Store, StoreError, Taken, Writer};

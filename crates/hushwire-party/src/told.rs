@@ -14,6 +14,8 @@ impl PartyError {
                 return for_peers_of_link(self, source);
             }
             PartyError::Store(error) => return for_peers_of_store(error),
+            PartyError::Encrypted(error) if !error.is_private() => return error.to_string(),
+            PartyError::Encrypted(_) => "it cannot keep keys; its log says why",
             PartyError::GaveUp { .. }
             | PartyError::Mpc(_)
             | PartyError::Refused { .. }

@@ -37,13 +37,15 @@ pub(crate) trait Message: Serialize + DeserializeOwned {
 
 macro_rules! messages {
     ($($tag:literal $name:ident $text:literal $($max:expr)?;)*) => {
-        $(impl Message for $name {
+        $(impl $crate::wire::Message for $name {
             const TAG: u8 = $tag;
             const NAME: &'static str = $text;
             $(const MAX: usize = $max;)?
         })*
     };
 }
+
+pub(crate) use messages;
 
 messages! {
     1 Hello "the client's greeting";

@@ -5,6 +5,7 @@ mod args;
 mod classes;
 mod commands;
 mod demo_files;
+mod encrypted;
 mod evaluation;
 mod fixed;
 mod forecast;
@@ -47,6 +48,8 @@ enum Command {
     Server(commands::server::Args),
     Helper(commands::helper::Args),
     Client(commands::client::Args),
+    Plan(commands::plan::Args),
+    Encrypted(commands::encrypted::Args),
     Keys(commands::keys::Args),
     Polynomial(commands::polynomial::Args),
     Profile(commands::profile::Args),
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
         Command::Server(args) => commands::server::run(&args),
         Command::Helper(args) => commands::helper::run(&args),
         Command::Client(args) => commands::client::run(&args),
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Encrypted(args) => commands::encrypted::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Polynomial(args) => commands::polynomial::run(&args),
         Command::Profile(args) => commands::profile::run(&args),

@@ -8,6 +8,8 @@ mod bad_inputs;
 mod bench;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/encrypted.rs"]
+mod encrypted;
 #[path = "cli/parties.rs"]
 mod parties;
 #[path = "cli/polynomial.rs"]

@@ -33,6 +33,6 @@ pub enum ConfigError {
     },
 }
 
-pub(super) fn field(field: &'static str, reason: impl Into<String>) -> ConfigError {
+pub(crate) fn field(field: &'static str, reason: impl Into<String>) -> ConfigError {
     ConfigError::Field { field, reason: reason.into() }
 }

@@ -7,7 +7,7 @@ use hushwire_net::{Emulation, LinkOptions, TlsOptions};
 use super::LineConfig;
 use super::error::{ConfigError, field};
 
-pub(super) fn check_line(line: Option<LineConfig>) -> Result<(), ConfigError> {
+pub(crate) fn check_line(line: Option<LineConfig>) -> Result<(), ConfigError> {
     let Some(LineConfig { rtt_ms, mbit }) = line else { return Ok(()) };
     if !(0.0..=60_000.0).contains(&rtt_ms) {
         return Err(field("link.rtt_ms", format!("{rtt_ms} ms; 0 to 60000 are possible")));
@@ -18,7 +18,7 @@ pub(super) fn check_line(line: Option<LineConfig>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-pub(super) fn tls(timeout_seconds: u64, line: Option<LineConfig>, sessions: usize) -> TlsOptions {
+pub(crate) fn tls(timeout_seconds: u64, line: Option<LineConfig>, sessions: usize) -> TlsOptions {
     let timeout = Duration::from_secs(timeout_seconds);
     let emulation = line.map(|line| Emulation {
         rtt: Duration::from_secs_f64(line.rtt_ms / 1e3),

@@ -10,6 +10,7 @@ use hushwire_mpc::{Comparison, Job};
 use serde::Serialize;
 
 use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
+use crate::encrypted;
 use crate::evaluation::{Counts, Evaluation, Measured};
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::local::{Parties, PrivateFolder, Task};
@@ -54,6 +55,8 @@ enum Executor {
     Fixed,
     /// Privately, by three processes on this machine
     Mpc,
+    /// On encrypted images, both sides in this process; `--plan` is an encrypted plan
+    He,
 }
 
 #[derive(Serialize)]
@@ -73,6 +76,10 @@ struct Report {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let network = Network::load(&args.network.model)?;
+    if args.executor == Executor::He {
+        let plan = args.network.plan.as_deref();
+        return encrypted::eval::run(&network, plan, &args.data, args.limit, args.json.json);
+    }
     let graph = &network.model.graph;
     let preprocess = images::preprocess(graph, &network.path)?;
     let calibration = || images::calibration(graph, &preprocess, &args.data, CALIBRATION_IMAGES);

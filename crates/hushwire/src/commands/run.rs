@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use hushwire_fixed::Settings;
 use hushwire_mpc::{Comparison, Job};
 use serde::Serialize;
 
 use crate::answer::{self, Answer, Inputs};
 use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
+use crate::encrypted;
 use crate::images;
 use crate::local::{Parties, PrivateFolder, Task};
 use crate::network::Network;
@@ -17,15 +19,19 @@ use crate::output;
 use crate::progress;
 use crate::usage::Usage;
 
-/// Run a network privately on images, with all three parties on this machine
+/// Run a network privately on images, with all parties on this machine
 ///
-/// This process is the client; a server and a helper are started for it and talk over TLS with keys
+/// With `--executor he` this process encrypts the images, computes on them, and decrypts the result.
+/// Otherwise it is the client; a server and a helper are started for it and talk over TLS with keys
 /// made for the occasion. Without a plan the number formats are calibrated on the images
 /// themselves.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
+    /// How it is made private
+    #[arg(long, value_enum, default_value_t = Executor::Mpc)]
+    executor: Executor,
     /// Images, PNG or JPEG; they are scaled and cut as the network's metadata says
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     input: Vec<PathBuf>,
@@ -39,6 +45,15 @@ pub struct Args {
     comparison: ComparisonArgs,
     #[command(flatten)]
     json: JsonArg,
+}
+
+/// How a network is made private.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Executor {
+    /// By three processes: client, server and helper
+    Mpc,
+    /// On encrypted images, both sides in this process; `--plan` is an encrypted plan
+    He,
 }
 
 #[derive(Serialize)]
@@ -57,6 +72,10 @@ struct Report {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let network = Network::load(&args.network.model)?;
+    if args.executor == Executor::He {
+        let (plan, folder) = (args.network.plan.as_deref(), args.output.as_deref());
+        return encrypted::run::run(&network, plan, &args.input, folder, args.json.json);
+    }
     let graph = &network.model.graph;
     let preprocess = images::preprocess(graph, &network.path)?;
     let inputs = Inputs::load(graph, &args.input, preprocess)?;

@@ -50,15 +50,20 @@ fn nothing_is_left_of_a_run_that_is_killed() {
 }
 
 /// A party started by hand, and where it listens.
-struct Party {
+pub struct Party {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Party {
     fn start(bench: &Bench, name: &str) -> Party {
+        Party::start_as(bench, name, &format!("{name}.toml"))
+    }
+
+    /// Starts a command with a configuration.
+    pub fn start_as(bench: &Bench, name: &str, config: &str) -> Party {
         let mut child = bench
-            .command(&format!("{name} --config {name}.toml"))
+            .command(&format!("{name} --config {config}"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -1,0 +1,27 @@
+//! `hushwire plan`
+
+mod costs;
+mod encrypted;
+
+use anyhow::Result;
+
+/// Plan how a network is run
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Encrypted(encrypted::Args),
+    Costs(costs::Args),
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Encrypted(args) => encrypted::run(args),
+        What::Costs(args) => costs::run(args),
+    }
+}

@@ -1,0 +1,196 @@
+//! Encrypted inference within this process: both sides of it, for runs and measurements.
+
+pub mod eval;
+pub mod run;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use hushwire_graph::Tensor;
+use hushwire_he::{
+    CkksMachine, CkksOwner, Counts, EncryptedPlan, Executor, Interface, KeySet, MAX_PLAN_BYTES,
+    Network as Normal, Planned, Program, Ranges, Settings, assemble, plan,
+};
+use serde::Serialize;
+
+use crate::network::Network;
+use crate::output::{bytes, grouped, seconds};
+
+/// A network in normal form and the program that its plan makes of it.
+pub struct Encrypted {
+    normal: Normal,
+    plan: EncryptedPlan,
+    program: Program,
+    /// Where the plan comes from.
+    pub origin: String,
+}
+
+/// What encrypted inference took.
+#[derive(Debug, Default, Serialize)]
+pub struct Usage {
+    /// Making keys and encoding weights.
+    pub setup_seconds: f64,
+    /// Public keys that a server would be given, in bytes.
+    pub key_bytes: u64,
+    /// Runs.
+    pub runs: usize,
+    /// Encrypting, of all runs.
+    pub encrypt_seconds: f64,
+    /// Computing on ciphertexts.
+    pub compute_seconds: f64,
+    /// Decrypting.
+    pub decrypt_seconds: f64,
+    /// Ciphertexts that would go to the server, in bytes.
+    pub sent_bytes: u64,
+    /// Ciphertexts that would come back.
+    pub received_bytes: u64,
+    /// The operations of one run.
+    pub operations: Counts,
+    /// Most memory of this process.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Keys and encoded weights, ready to run.
+pub struct Session<'a> {
+    interface: Interface,
+    owner: CkksOwner,
+    keys: KeySet,
+    machine: &'a CkksMachine,
+    executor: Executor<'a, CkksMachine>,
+    flood: f64,
+}
+
+/// Finds a plan for a network and images that show how large its values get.
+pub fn find_plan(
+    network: &Network,
+    images: &Tensor,
+    settings: &Settings,
+) -> Result<(Normal, Planned)> {
+    let normal = normal_form(network)?;
+    let size = images.data.len() / images.batch();
+    let inputs: Vec<Vec<f64>> =
+        images.data.chunks(size).map(|x| x.iter().map(|x| f64::from(*x)).collect()).collect();
+    let ranges = Ranges::measure(&normal, &inputs);
+    let planned = plan(&normal, &network.model.graph, &ranges, settings)
+        .with_context(|| format!("{} cannot be planned", network.path.display()))?;
+    Ok((normal, planned))
+}
+
+fn normal_form(network: &Network) -> Result<Normal> {
+    Normal::new(&network.model, None)
+        .with_context(|| format!("{} cannot run on encrypted values", network.path.display()))
+}
+
+impl Encrypted {
+    /// The plan of a file, or one made for these images.
+    pub fn new(
+        network: &Network,
+        file: Option<&Path>,
+        images: impl FnOnce() -> Result<(Tensor, String)>,
+    ) -> Result<Self> {
+        let Some(path) = file else {
+            let (images, origin) = images()?;
+            let (normal, Planned { plan, program, .. }) =
+                find_plan(network, &images, &Settings::default())?;
+            return Ok(Self { normal, plan, program, origin: format!("planned on {origin}") });
+        };
+        let normal = normal_form(network)?;
+        let read = || -> Result<(EncryptedPlan, Program)> {
+            let mut bytes = Vec::new();
+            // One byte more than is allowed, so that longer files are noticed and not read.
+            File::open(path)?.take(MAX_PLAN_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+            let plan = EncryptedPlan::from_bytes(&bytes)?;
+            plan.check_graph(&network.model.graph)?;
+            let program = assemble(&normal, &plan)?;
+            Ok((plan, program))
+        };
+        let (plan, program) =
+            read().with_context(|| format!("cannot use the encrypted plan {}", path.display()))?;
+        Ok(Self { normal, plan, program, origin: format!("plan {}", path.display()) })
+    }
+
+    /// Makes keys, encodes weights, and has `run` use them.
+    pub fn with_session<T>(
+        &self,
+        run: impl FnOnce(&Session<'_>, &mut Usage) -> Result<T>,
+    ) -> Result<(T, Usage)> {
+        let start = Instant::now();
+        let interface = Interface::of(&self.program, &self.plan);
+        let owner = CkksOwner::generate(&interface.check()?)?;
+        let keys = owner.keys(&interface.needs, || ())?;
+        let key_bytes = keys.to_bytes().len() as u64;
+        let machine = CkksMachine::new(keys.evaluation.clone());
+        let executor = Executor::new(&self.program, &self.normal, &machine)?;
+        let flood = self.plan.flood;
+        let session = Session { interface, owner, keys, machine: &machine, executor, flood };
+        let mut usage = Usage {
+            setup_seconds: start.elapsed().as_secs_f64(),
+            key_bytes,
+            operations: self.program.counts(),
+            ..Usage::default()
+        };
+        let result = run(&session, &mut usage)?;
+        usage.peak_memory_bytes = hushwire_party::peak_memory();
+        Ok((result, usage))
+    }
+}
+
+impl Session<'_> {
+    /// Images that go into one run.
+    pub fn batch(&self) -> usize {
+        self.interface.batch()
+    }
+
+    /// Runs images, as many as go into one run at most; the logits, image after image.
+    pub fn infer(&self, images: &[&[f32]], usage: &mut Usage) -> Result<Vec<f32>> {
+        let start = Instant::now();
+        let encrypted = self.interface.encrypt(&self.owner, images)?;
+        let encrypted_at = Instant::now();
+        let sent: usize = encrypted.iter().map(|x| x.to_bytes().len()).sum();
+        let computing = Instant::now();
+        let mut results = self.executor.run(encrypted, |_| {})?;
+        self.machine.blind(&mut results, &self.keys.public, self.flood)?;
+        let computed = computing.elapsed();
+        let received: usize = results.iter().map(|x| x.to_bytes().len()).sum();
+        let decrypting = Instant::now();
+        let logits = self.interface.decrypt(&self.owner, &results, images.len())?;
+        usage.runs += 1;
+        usage.encrypt_seconds += (encrypted_at - start).as_secs_f64();
+        usage.compute_seconds += computed.as_secs_f64();
+        usage.decrypt_seconds += decrypting.elapsed().as_secs_f64();
+        usage.sent_bytes += sent as u64;
+        usage.received_bytes += received as u64;
+        Ok(logits)
+    }
+}
+
+impl Usage {
+    /// As people read it.
+    pub fn text(&self) -> String {
+        let each = |total: f64| seconds(total / self.runs.max(1) as f64);
+        let c = &self.operations;
+        format!(
+            "{} of keys, {} sent, {} received; keys and weights {}\n\
+             {} runs, each: encrypt {}, compute {}, decrypt {}\n\
+             a run: {} rotations, {} products, {} plain products, {} rescalings, {} additions\n\
+             peak memory {}",
+            bytes(self.key_bytes),
+            bytes(self.sent_bytes),
+            bytes(self.received_bytes),
+            seconds(self.setup_seconds),
+            self.runs,
+            each(self.encrypt_seconds),
+            each(self.compute_seconds),
+            each(self.decrypt_seconds),
+            grouped(c.rotations),
+            grouped(c.products),
+            grouped(c.plain_products),
+            grouped(c.rescalings),
+            grouped(c.additions),
+            self.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), bytes),
+        )
+    }
+}

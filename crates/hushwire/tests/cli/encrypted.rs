@@ -1,0 +1,133 @@
+//! Inference on encrypted images: planning, both sides in one process, client and server as processes.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::parties::Party;
+use crate::support::{Bench, assert_keys};
+
+/// LoLa's network for MNIST, trained by `hushwire train lola-mnist`.
+const LOLA: &[u8] = include_bytes!("../../../../assets/lola-mnist.onnx");
+
+fn bench() -> Bench {
+    let bench = Bench::new();
+    bench.write("lola.onnx", LOLA);
+    bench.mnist(4);
+    for seed in 0..2 {
+        bench.image(&format!("{seed}.png"), 28, seed);
+    }
+    bench
+}
+
+fn classes(report: &Value) -> Vec<u64> {
+    let outputs = report["outputs"].as_array().unwrap();
+    outputs.iter().map(|output| output["class"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn planning_running_and_measuring() {
+    let bench = bench();
+    let plan = bench.json("plan encrypted lola.onnx --data mnist:. -o plan.toml");
+    assert_keys(&plan, &["layers", "parameters", "predicted_seconds", "key_memory_bytes"]);
+    assert_eq!(plan["layers"].as_array().unwrap().len(), 4);
+    let text = bench.text("plan encrypted lola.onnx --data mnist:.");
+    assert!(text.contains("rotations") && text.contains("aligned"), "{text}");
+
+    let run = bench.json("run lola.onnx --executor he --plan plan.toml --input 0.png 1.png");
+    assert_eq!(run["operations"], plan["operations"]);
+    assert_eq!((classes(&run).len(), &run["runs"]), (2, &2.into()));
+    let eval = bench.json("eval lola.onnx --executor he --plan plan.toml --data mnist:. --limit 2");
+    assert_eq!((&eval["n"], &eval["agreement"]), (&2.into(), &1.0.into()));
+    // The same labels as in the clear.
+    let float = bench.json("eval lola.onnx --executor float --data mnist:. --limit 2");
+    assert_eq!(eval["accuracy"], float["accuracy"]);
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused() {
+    let bench = bench();
+    // All activations at once, by name.
+    let error = bench.error("plan encrypted demo.onnx", 1);
+    assert!(error.contains("cannot run on encrypted values"), "{error}");
+    assert!(error.contains("relu1") && error.contains("relu3"), "{error}");
+    // A plan of another network.
+    bench.text("plan encrypted lola.onnx -o plan.toml");
+    let error = bench.error("run demo.onnx --executor he --plan plan.toml --input 0.png", 1);
+    assert!(error.contains("cannot run on encrypted values"), "{error}");
+    bench.write("plan.toml", "version = 7");
+    let error = bench.error("run lola.onnx --executor he --plan plan.toml --input 0.png", 1);
+    assert!(error.contains("plan.toml") && error.contains("version 7"), "{error}");
+}
+
+#[test]
+fn client_and_server_as_processes() {
+    let bench = bench();
+    for name in ["client", "server", "stranger"] {
+        bench.text(&format!("keys new --name {name} --out ."));
+    }
+    bench.text("plan encrypted lola.onnx --data mnist:. -o plan.toml");
+    let server_file = |more: &str| {
+        format!(
+            r#"listen = "127.0.0.1:0"
+            identity = "server"
+            clients = ["client.cert.pem"]
+            model = "lola.onnx"
+            plan = "plan.toml"
+            state = "server-state"
+            share_usage = true
+            {more}"#
+        )
+    };
+    // Memory is checked before anyone connects.
+    bench.write("small.toml", server_file("memory_mib = 8"));
+    let error = bench.error("encrypted server --config small.toml", 1);
+    assert!(error.contains("one session takes") && error.contains("memory_mib"), "{error}");
+
+    bench.write("server.toml", server_file(""));
+    let server = Party::start_as(&bench, "encrypted server", "server.toml");
+    let client_file = |name: &str| {
+        format!(
+            r#"identity = "{name}"
+            state = "{name}-state"
+            server = {{ address = "{}", certificate = "server.cert.pem" }}"#,
+            server.address
+        )
+    };
+    bench.write("client.toml", client_file("client"));
+    bench.write("stranger.toml", client_file("stranger"));
+
+    let infer = "encrypted client --config client.toml --input 0.png 1.png";
+    let first = bench.json(infer);
+    assert!(first["uploaded_key_bytes"].as_u64().unwrap() > 1_000_000, "{first}");
+    assert!(first["server"]["peak_memory_bytes"].as_u64().unwrap() > 0);
+    let local = bench.json("run lola.onnx --executor he --plan plan.toml --input 0.png 1.png");
+    assert_eq!(classes(&first), classes(&local));
+    // The second time the server has the keys, and after a restart as well.
+    let again = bench.json(infer);
+    assert_eq!(again["uploaded_key_bytes"], 0);
+    assert_eq!(classes(&again), classes(&local));
+    drop(server);
+
+    let server = Party::start_as(&bench, "encrypted server", "server.toml");
+    let file = |name: &str| {
+        let text = fs::read_to_string(bench.path(&format!("{name}.toml"))).unwrap();
+        let start = text.find("127.0.0.1:").unwrap();
+        let end = start + text[start..].find('"').unwrap();
+        bench.write(&format!("{name}.toml"), text.replace(&text[start..end], &server.address));
+    };
+    file("client");
+    file("stranger");
+    assert_eq!(bench.json(infer)["uploaded_key_bytes"], 0);
+    // Keys that the client's disk has changed are refused, and so is somebody unknown.
+    let state = fs::read_dir(bench.path("client-state")).unwrap().flatten();
+    let keys = state.map(|entry| entry.path()).find(|p| p.extension().unwrap() == "keys").unwrap();
+    let mut bytes = fs::read(&keys).unwrap();
+    let len = bytes.len();
+    bytes.truncate(len - 1);
+    fs::write(&keys, bytes).unwrap();
+    let error = bench.error(infer, 1);
+    assert!(error.contains("refuses"), "{error}");
+    let error = bench.error("encrypted client --config stranger.toml --input 0.png", 1);
+    assert!(error.contains("cannot connect"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Panels: columns of the right-hand side, gathered for the tile.
 
 use crate::Word;
+use crate::limbs;
 use crate::simd::Vectorised;
 use crate::tile::lanes;
 
@@ -31,9 +32,9 @@ pub(crate) struct Piece {
 }
 
 impl Columns {
-    /// Columns at `offsets`, for panels of words `P`.
-    pub(crate) fn new<P: Word>(offsets: Vec<usize>) -> Self {
-        let lanes = lanes::<P>();
+    /// Columns at `offsets`, for panels of words `W`.
+    pub(crate) fn new<W: Word>(offsets: Vec<usize>) -> Self {
+        let lanes = lanes::<W>();
         let (mut pieces, mut starts, mut reaches) = (Vec::<Piece>::new(), vec![0], Vec::new());
         for vector in offsets.chunks(lanes) {
             let (mut reach, first) = (0, pieces.len());
@@ -83,54 +84,58 @@ impl Columns {
 
 /// One panel to gather: `rows` of `vectors` vectors of columns, from vector `first` on. Lanes
 /// beyond the last column become zero.
-pub(crate) struct Gather<'a, W, P> {
+pub(crate) struct Gather<'a, W> {
     pub(crate) data: &'a [W],
     pub(crate) rows: &'a [usize],
     pub(crate) columns: &'a Columns,
     pub(crate) first: usize,
     pub(crate) vectors: usize,
-    /// `vectors` * lanes words for each of `rows`.
-    pub(crate) panel: &'a mut [P],
-    /// For each column the sum of products of its pairs of rows: `vectors` * lanes words.
-    pub(crate) pairs: &'a mut [P],
+    /// Whether rows become [limbs](crate::limbs), for which there must be AVX-512.
+    pub(crate) limbs: bool,
+    /// `vectors` * lanes words for each of `rows`, and half as many again, rounded up, of limbs.
+    pub(crate) panel: &'a mut [W],
+    /// For each column the sum of products of its pairs of rows: `vectors` * lanes words. Untouched
+    /// if rows become limbs.
+    pub(crate) pairs: &'a mut [W],
 }
 
-impl<W: Word, P: Word> Gather<'_, W, P> {
+impl<W: Word> Gather<'_, W> {
     /// Panics unless every access but those through offsets is in bounds.
     #[inline(always)]
     pub(crate) fn check(&self) {
-        let width = self.vectors * lanes::<P>();
-        assert!(self.panel.len() >= self.rows.len() * width, "panel");
+        let width = self.vectors * lanes::<W>();
+        let rows = if self.limbs { limbs::len(self.rows.len()) } else { self.rows.len() };
+        assert!(self.panel.len() >= rows * width, "panel");
         assert!(self.pairs.len() >= width, "pairs");
-        assert!(self.columns.lanes == lanes::<P>(), "columns by vectors of other words");
+        assert!(self.columns.lanes == lanes::<W>(), "columns by vectors of other words");
         assert!(self.columns.starts.len() > self.first + self.vectors, "vectors");
     }
 }
 
 /// Gathering without intrinsics, lane by lane.
-pub(crate) struct Portable<'a, W, P>(pub(crate) Gather<'a, W, P>);
+pub(crate) struct Portable<'a, W>(pub(crate) Gather<'a, W>);
 
-impl<W: Word, P: Word> Vectorised for Portable<'_, W, P> {
+impl<W: Word> Vectorised for Portable<'_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Gather { data, rows, columns, first, vectors, panel, pairs } = self.0;
-        let (lanes, width) = (lanes::<P>(), vectors * lanes::<P>());
+        let Gather { data, rows, columns, first, vectors, limbs, panel, pairs } = self.0;
+        assert!(!limbs, "limbs are for AVX-512");
+        let (lanes, width) = (lanes::<W>(), vectors * lanes::<W>());
         for v in 0..vectors {
             let offsets = columns.vector(first + v);
             for (out, &row) in panel[v * lanes..].chunks_mut(width).zip(rows) {
                 let data = &data[row..];
                 let (out, beyond) = out[..lanes].split_at_mut(offsets.len());
                 for (out, &column) in out.iter_mut().zip(offsets) {
-                    let word = if column == HOLE { W::ZERO } else { data[column] };
-                    *out = P::from_u64(word.to_u64());
+                    *out = if column == HOLE { W::ZERO } else { data[column] };
                 }
-                beyond.fill(P::ZERO);
+                beyond.fill(W::ZERO);
             }
         }
         let pairs = &mut pairs[..width];
-        pairs.fill(P::ZERO);
+        pairs.fill(W::ZERO);
         for pair in panel[..rows.len() * width].chunks_exact(2 * width) {
             let (x, y) = pair.split_at(width);
             for (sum, (x, y)) in pairs.iter_mut().zip(x.iter().zip(y)) {

@@ -137,7 +137,9 @@ impl<'a> Splitter<'a> {
             let (data, rows, panel) = (planes, &starts[..], out);
             let (first, vectors) = (0, columns.vectors());
             let pairs = &mut Scratch::new(channel)[..];
-            simd::gather(level, Gather { data, rows, columns, first, vectors, panel, pairs });
+            let limbs = false;
+            let gather = Gather { data, rows, columns, first, vectors, limbs, panel, pairs };
+            simd::gather(level, gather);
         } else {
             out.fill(W::ZERO);
             for (plane, out) in planes.chunks_exact(plane).zip(out.chunks_exact_mut(channel)) {

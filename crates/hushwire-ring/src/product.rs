@@ -10,17 +10,22 @@
 //! memory once. A few columns beyond the last whole vector are dot products instead.
 //!
 //! Most kernels multiply in pairs ([`Scheme::Paired`]): what pairs of weights contribute is summed
-//! beforehand, once per call, and what pairs of X contribute while they are gathered.
+//! beforehand, once per call, and what pairs of X contribute while they are gathered. Where products
+//! are made from [limbs](crate::limbs), X is cut while it is gathered and eight rows of weights just
+//! before they are used; that costs too little (two percent) to keep cut weights from call to call.
 //!
 //! # What bounds it
 //! The tile ([`Tile`]). Of its speed gathering takes away most: four to five cycles per vector of X
 //! (the store port), against one per row of weights. With less than a hundred columns, the bandwidth
 //! of memory: each weight is read for as many products as there are columns.
 
+use core::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::Word;
 use crate::dot::{self, Dot};
+use crate::limbs::{self, Cut};
 use crate::panel::{Columns, Gather};
 use crate::scratch::Scratch;
 use crate::simd::{self, Kernel, LOW_BITS, Level, Vectorised};
@@ -32,8 +37,13 @@ const STEP: usize = 1152;
 /// Bytes of panels gathered before the first is used, at most: they stay in the L2 cache.
 const PANEL_BYTES: usize = 384 << 10;
 
-/// Columns of a block, at most.
-const BLOCK_COLUMNS: usize = 256;
+/// The same for limbs, which are Intel's, whose L2 caches are larger: weights should be cut for as
+/// many columns as possible.
+const LIMB_STEP: usize = 384;
+const LIMB_PANEL_BYTES: usize = 768 << 10;
+
+/// Columns of a block, at most: whole panels of one to three vectors.
+const BLOCK_COLUMNS: usize = 240;
 
 /// Columns up to which the pairs of weights are summed when the weights are in the cache anyway,
 /// instead of beforehand.
@@ -96,37 +106,40 @@ pub(crate) struct Block<'a, W> {
 pub(crate) fn run<W: Word>(bits: u32, weights: &[W], depth: usize, blocks: Vec<Block<'_, W>>) {
     let level = Level::detected();
     let paired = Kernel { level, scheme: Scheme::Paired, low: false };
-    match level {
-        Level::Ifma if bits <= LOW_BITS && simd::pairs_lose() => {
-            let kernel = Kernel { scheme: Scheme::Plain, low: true, ..paired };
-            run_with::<W, u64>(kernel, 3, weights, depth, blocks);
+    let low = W::BITS == 64 && bits <= LOW_BITS && level >= Level::Ifma;
+    let (kernel, vectors) = match level {
+        Level::Portable => (paired, 16 / lanes::<W>()),
+        Level::Vnni if simd::pairs_lose() && !low => {
+            (Kernel { scheme: Scheme::Limbs, ..paired }, 3)
         }
-        Level::Ifma if bits <= LOW_BITS && W::BITS == 64 => {
-            run_with::<W, W>(Kernel { low: true, ..paired }, 2, weights, depth, blocks);
-        }
-        Level::Portable => run_with::<W, W>(paired, 16 / lanes::<W>(), weights, depth, blocks),
-        _ => run_with::<W, W>(paired, 1, weights, depth, blocks),
-    }
+        _ if low && simd::pairs_lose() => (Kernel { scheme: Scheme::Plain, low, ..paired }, 3),
+        _ if low => (Kernel { low, ..paired }, 2),
+        _ => (paired, 1),
+    };
+    run_with(kernel, vectors, weights, depth, blocks);
 }
 
-/// Computes all blocks with panels of `vectors` vectors of words `P`.
-fn run_with<W: Word, P: Word>(
+/// Computes all blocks with panels of `vectors` vectors.
+fn run_with<W: Word>(
     kernel: Kernel,
     vectors: usize,
     weights: &[W],
     depth: usize,
     blocks: Vec<Block<'_, W>>,
 ) {
-    let step = depth.div_ceil(depth.div_ceil(STEP)).next_multiple_of(2);
-    let together = (PANEL_BYTES / (step * vectors * 64)).max(1);
+    let limbs = kernel.scheme == Scheme::Limbs;
+    let (step, bytes) = if limbs { (LIMB_STEP, LIMB_PANEL_BYTES) } else { (STEP, PANEL_BYTES) };
+    let step = depth.div_ceil(depth.div_ceil(step)).next_multiple_of(2);
+    let len = if limbs { limbs::len(step) } else { step };
+    let together = (bytes / (len * vectors * 64)).max(1);
     let mut product =
-        Product { kernel, vectors, weights, depth, step, together, pairs: Vec::new() };
-    if kernel.scheme == Scheme::Plain {
+        Product { kernel, vectors, weights, depth, step, len, together, pairs: Vec::new() };
+    if kernel.scheme != Scheme::Paired {
         product.pairs = vec![W::ZERO; product.height() * depth.div_ceil(step)];
     } else if blocks.iter().any(|block| block.right.columns.len() > FEW_COLUMNS) {
         product.pairs = product.all_pairs();
     }
-    blocks.into_par_iter().for_each(|block| product.compute::<P>(block));
+    blocks.into_par_iter().for_each(|block| product.compute(block));
 }
 
 /// What all blocks of a product share.
@@ -138,6 +151,8 @@ struct Product<'a, W> {
     depth: usize,
     /// Length of the steps in depth, even unless there is only one.
     step: usize,
+    /// Rows of a panel of a whole step.
+    len: usize,
     /// Panels gathered before the first is used.
     together: usize,
     /// For each step, for each row of weights, the sum of products of pairs; empty if they are to
@@ -163,31 +178,36 @@ impl<W: Word> Product<'_, W> {
         pairs
     }
 
-    fn compute<P: Word>(&self, mut block: Block<'_, W>) {
+    fn compute(&self, mut block: Block<'_, W>) {
         let Gathered { data, rows, columns } = block.right;
-        let edge = match columns.len() % lanes::<P>() {
+        let edge = match columns.len() % lanes::<W>() {
             edge if edge <= dot::COLUMNS => edge,
             _ => 0,
         };
         let (columns, edge) = columns.split_at(columns.len() - edge);
-        let columns = Columns::new::<P>(columns.to_vec());
+        let columns = Columns::new::<W>(columns.to_vec());
         // Rows beyond the last repeat it; their sums are not used.
         let starts: Vec<[usize; ROWS]> = (block.first_row..block.first_row + block.out.len())
             .step_by(ROWS)
             .map(|top| core::array::from_fn(|i| (top + i).min(self.height() - 1) * self.depth))
             .collect();
-        let all = columns.len().div_ceil(lanes::<P>());
-        let firsts: Vec<usize> = (0..all).step_by(self.vectors).collect();
-        let mut panels = Panels::<P>::new(self, firsts.len().min(self.together));
+        // Panels as wide as each other, or nearly.
+        let all = columns.len().div_ceil(lanes::<W>());
+        let count = all.div_ceil(self.vectors);
+        let ranges = (0..count).map(|i| i * all / count..(i + 1) * all / count);
+        let ranges: Vec<Range<usize>> = ranges.collect();
+        let mut panels = Panels::new(self, count.min(self.together));
         let mut dots = Scratch::<W>::new(edge.len() * self.step);
-        let groups = firsts.len().div_ceil(self.together).max(1);
+        let cut = if self.kernel.scheme == Scheme::Limbs { ROWS * self.len } else { 0 };
+        let mut cut = Scratch::<W>::new(cut);
+        let groups = count.div_ceil(self.together).max(1);
         for group in 0..groups {
-            let end = firsts.len().min((group + 1) * self.together);
-            let firsts = &firsts[group * self.together..end];
+            let end = count.min((group + 1) * self.together);
+            let ranges = &ranges[group * self.together..end];
             // The columns beyond the panels go with the last of them.
             let edge = if group + 1 == groups { edge } else { &[] };
             for (s, rows) in rows.chunks(self.step).enumerate() {
-                panels.gather(self, data, rows, &columns, firsts);
+                panels.gather(self, data, rows, &columns, ranges);
                 let dots = &mut dots[..edge.len() * rows.len()];
                 for (dots, &column) in dots.chunks_exact_mut(rows.len()).zip(edge) {
                     let data = &data[column..];
@@ -206,7 +226,11 @@ impl<W: Word> Product<'_, W> {
                         start: s * self.step,
                         depth: rows.len(),
                     };
-                    panels.multiply(self, &rows, &columns, firsts, out);
+                    if self.kernel.scheme == Scheme::Limbs {
+                        panels.multiply(self, &self.cut(&rows, &mut cut), &columns, ranges, out);
+                    } else {
+                        panels.multiply(self, &self.plain(&rows), &columns, ranges, out);
+                    }
                     let at = columns.len();
                     let step =
                         DotStep { weights: self.weights, rows: &rows, columns: dots, out, at };
@@ -214,6 +238,23 @@ impl<W: Word> Product<'_, W> {
                 }
             }
         }
+    }
+
+    /// The rows of a tile where they lie.
+    fn plain<'t>(&'t self, rows: &'t TileRows<'_, W>) -> Left<'t, W> {
+        let &TileRows { starts, next, pairs, start, depth } = rows;
+        let accumulate = start > 0;
+        Left { weights: self.weights, starts: *starts, next, pairs, start, depth, accumulate }
+    }
+
+    /// The rows of a tile as limbs.
+    fn cut<'t>(&self, rows: &'t TileRows<'_, W>, out: &'t mut Scratch<W>) -> Left<'t, W> {
+        let &TileRows { starts, next, pairs, start, depth } = rows;
+        let (weights, from) = (self.weights, starts.map(|row| row + start));
+        simd::dispatch(self.kernel.level, Cut { weights, rows: from, depth, out: &mut out[..] });
+        let depth = limbs::len(depth);
+        let starts = core::array::from_fn(|i| i * depth);
+        Left { weights: out, starts, next, pairs, start: 0, depth, accumulate: start > 0 }
     }
 
     /// The sums of products of pairs of one row of tiles in step `s`.
@@ -242,76 +283,93 @@ struct TileRows<'a, W> {
     depth: usize,
 }
 
+/// What tiles of a row of tiles multiply with panels: rows of weights, or limbs of them.
+struct Left<'a, W> {
+    weights: &'a [W],
+    starts: [usize; ROWS],
+    next: &'a [usize; ROWS],
+    pairs: [W; ROWS],
+    start: usize,
+    depth: usize,
+    accumulate: bool,
+}
+
 /// One step in depth of some panels of a block.
-struct Panels<P> {
-    words: Scratch<P>,
+struct Panels<W> {
+    words: Scratch<W>,
     /// Distance between panels.
     stride: usize,
     /// Sums of products of pairs.
-    pairs: Scratch<P>,
-    /// Columns of a panel.
+    pairs: Scratch<W>,
+    /// Columns of a panel, at most.
     width: usize,
 }
 
-impl<P: Word> Panels<P> {
-    fn new<W: Word>(product: &Product<'_, W>, count: usize) -> Self {
-        let width = product.vectors * lanes::<P>();
+impl<W: Word> Panels<W> {
+    fn new(product: &Product<'_, W>, count: usize) -> Self {
+        let width = product.vectors * lanes::<W>();
         // A line between panels keeps them from competing for the same sets of the cache.
-        let stride = product.step * width + lanes::<P>();
-        let (words, pairs) = (Scratch::new(count * stride), Scratch::new(count * width));
+        let stride = product.len * width + lanes::<W>();
+        let (words, mut pairs) = (Scratch::new(count * stride), Scratch::new(count * width));
+        if product.kernel.scheme != Scheme::Paired {
+            pairs.fill(W::ZERO);
+        }
         Self { words, stride, pairs, width }
     }
 
-    /// Gathers `rows` of the panels that start with the vectors `firsts`.
-    fn gather<W: Word>(
+    /// Gathers `rows` of the panels of the vectors `ranges`.
+    fn gather(
         &mut self,
         product: &Product<'_, W>,
         data: &[W],
         rows: &[usize],
         columns: &Columns,
-        firsts: &[usize],
+        ranges: &[Range<usize>],
     ) {
         let Kernel { level, scheme, .. } = product.kernel;
+        let limbs = scheme == Scheme::Limbs;
+        let mut unused = Scratch::new(if scheme == Scheme::Plain { self.width } else { 0 });
         let words = self.words.chunks_exact_mut(self.stride);
         let panels = words.zip(self.pairs.chunks_exact_mut(self.width));
-        for (&first, (panel, pairs)) in firsts.iter().zip(panels) {
-            let vectors = product.vectors.min(columns.vectors() - first);
-            simd::gather(level, Gather { data, rows, columns, first, vectors, panel, pairs });
-            if scheme == Scheme::Plain {
-                pairs.fill(P::ZERO);
-            }
+        for (range, (panel, pairs)) in ranges.iter().zip(panels) {
+            let (first, vectors) = (range.start, range.len());
+            let pairs = if scheme == Scheme::Plain { &mut unused[..] } else { pairs };
+            simd::gather(
+                level,
+                Gather { data, rows, columns, first, vectors, limbs, panel, pairs },
+            );
         }
     }
 
     /// Multiplies a row of tiles with all panels.
-    fn multiply<W: Word>(
+    fn multiply(
         &self,
         product: &Product<'_, W>,
-        rows: &TileRows<'_, W>,
+        left: &Left<'_, W>,
         columns: &Columns,
-        firsts: &[usize],
+        ranges: &[Range<usize>],
         out: &mut [&mut [W]],
     ) {
         let words = self.words.chunks_exact(self.stride);
         let panels = words.zip(self.pairs.chunks_exact(self.width));
         // Each tile fetches a part of the next rows.
-        let part = ROWS.div_ceil(firsts.len().max(1));
-        for (i, (&first, (panel, column_pairs))) in firsts.iter().zip(panels).enumerate() {
-            let at = first * lanes::<P>();
+        let part = ROWS.div_ceil(ranges.len().max(1));
+        for (i, (range, (panel, column_pairs))) in ranges.iter().zip(panels).enumerate() {
+            let (at, vectors) = (range.start * lanes::<W>(), range.len());
             let tile = Tile {
-                weights: product.weights,
-                rows: rows.starts,
-                start: rows.start,
-                depth: rows.depth,
-                ahead: &core::array::from_fn(|j| rows.next[(i * part + j % part).min(ROWS - 1)]),
+                weights: left.weights,
+                rows: &left.starts,
+                start: left.start,
+                depth: left.depth,
+                ahead: &core::array::from_fn(|j| left.next[(i * part + j % part).min(ROWS - 1)]),
                 panel,
-                vectors: product.vectors.min(columns.vectors() - first),
-                row_pairs: &rows.pairs,
+                vectors,
+                row_pairs: &left.pairs,
                 column_pairs,
                 out,
                 at,
-                width: self.width.min(columns.len() - at),
-                accumulate: rows.start > 0,
+                width: (vectors * lanes::<W>()).min(columns.len() - at),
+                accumulate: left.accumulate,
             };
             simd::tile(product.kernel, tile);
         }

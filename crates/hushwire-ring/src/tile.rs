@@ -7,8 +7,8 @@ use crate::simd::Vectorised;
 pub(crate) const ROWS: usize = 8;
 
 /// Words in 64 bytes, the unit in which panels are padded.
-pub(crate) const fn lanes<P: Word>() -> usize {
-    64 / size_of::<P>()
+pub(crate) const fn lanes<W: Word>() -> usize {
+    64 / size_of::<W>()
 }
 
 /// How a tile sums the products of two rows and columns at a time.
@@ -22,12 +22,12 @@ pub(crate) enum Scheme {
     /// which subtracts them. If the depth is odd, the last product stands alone. (S. Winograd, A New
     /// Algorithm for Inner Product, IEEE Trans. Computers, 1968; exact over every commutative ring.)
     Paired,
+    /// Dot products of 16-bit [limbs](crate::limbs), into which weights and panels were cut.
+    Limbs,
 }
 
 /// `out[i][at + j] (+)= sum over k < depth of weights[rows[i] + start + k] * panel[k][j]`, for at most
 /// [`ROWS`] rows and `vectors` * [`lanes`] columns.
-///
-/// Panels hold words `P`: the weights' own, or 64-bit ones for the 52-bit multiplier.
 ///
 /// # What bounds it
 /// The vector pipes: a tile of 8 x 1 vectors loads 2 vectors and 16 scalars for every 8 paired
@@ -48,7 +48,7 @@ pub(crate) enum Scheme {
 /// On Intel, where two pipes of 512 bits do everything and `vpmulld` and `vpmullq` take two and
 /// three turns of one, pairs are worth more with these two and less than nothing with
 /// `vpmadd52luq`.
-pub(crate) struct Tile<'a, 'o, W, P> {
+pub(crate) struct Tile<'a, 'o, W> {
     pub(crate) weights: &'a [W],
     /// Where each row of weights starts.
     pub(crate) rows: &'a [usize; ROWS],
@@ -58,13 +58,13 @@ pub(crate) struct Tile<'a, 'o, W, P> {
     /// Where rows of weights start that are needed soon: they are fetched into the cache.
     pub(crate) ahead: &'a [usize; ROWS],
     /// `depth` rows of `vectors` * lanes words.
-    pub(crate) panel: &'a [P],
+    pub(crate) panel: &'a [W],
     /// 1 to 3.
     pub(crate) vectors: usize,
     /// For each row of `out`, the sum of products of its pairs of weights; zero unless paired.
     pub(crate) row_pairs: &'a [W],
     /// For each column of the panel, the sum of products of its pairs; zero unless paired.
-    pub(crate) column_pairs: &'a [P],
+    pub(crate) column_pairs: &'a [W],
     /// At most [`ROWS`] rows.
     pub(crate) out: &'a mut [&'o mut [W]],
     /// First column of `out`.
@@ -75,11 +75,11 @@ pub(crate) struct Tile<'a, 'o, W, P> {
     pub(crate) accumulate: bool,
 }
 
-impl<W: Word, P: Word> Tile<'_, '_, W, P> {
+impl<W: Word> Tile<'_, '_, W> {
     /// Panics unless every access of the tile is in bounds.
     #[inline(always)]
     pub(crate) fn check(&self) {
-        let width = self.vectors * lanes::<P>();
+        let width = self.vectors * lanes::<W>();
         assert!(self.panel.len() >= self.depth * width, "panel");
         assert!(self.column_pairs.len() >= width, "pairs of columns");
         assert!(self.width <= width, "columns");
@@ -94,9 +94,9 @@ impl<W: Word, P: Word> Tile<'_, '_, W, P> {
 }
 
 /// A paired tile without intrinsics: sub-tiles that fit the registers of smaller instruction sets.
-pub(crate) struct Portable<'a, 'o, W, P>(pub(crate) Tile<'a, 'o, W, P>);
+pub(crate) struct Portable<'a, 'o, W>(pub(crate) Tile<'a, 'o, W>);
 
-impl<W: Word, P: Word> Vectorised for Portable<'_, '_, W, P> {
+impl<W: Word> Vectorised for Portable<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
@@ -104,12 +104,12 @@ impl<W: Word, P: Word> Vectorised for Portable<'_, '_, W, P> {
         self.0.check();
         for top in (0..self.0.out.len()).step_by(SUB_ROWS) {
             let mut left = 0;
-            while left + 16 <= self.0.vectors * lanes::<P>() {
-                sub_tile::<W, P, 16>(&mut self.0, top, left);
+            while left + 16 <= self.0.vectors * lanes::<W>() {
+                sub_tile::<W, 16>(&mut self.0, top, left);
                 left += 16;
             }
-            if left < self.0.vectors * lanes::<P>() {
-                sub_tile::<W, P, 8>(&mut self.0, top, left);
+            if left < self.0.vectors * lanes::<W>() {
+                sub_tile::<W, 8>(&mut self.0, top, left);
             }
         }
     }
@@ -120,39 +120,33 @@ const SUB_ROWS: usize = 4;
 
 /// Rows and columns of a tile from (`top`, `left`) on.
 #[inline(always)]
-fn sub_tile<W: Word, P: Word, const COLUMNS: usize>(
-    tile: &mut Tile<'_, '_, W, P>,
-    top: usize,
-    left: usize,
-) {
+fn sub_tile<W: Word, const COLUMNS: usize>(tile: &mut Tile<'_, '_, W>, top: usize, left: usize) {
     let rows: [&[W]; SUB_ROWS] =
         core::array::from_fn(|i| &tile.weights[tile.rows[top + i] + tile.start..][..tile.depth]);
-    let sums = products::<W, P, COLUMNS>(&rows, tile.panel, tile.vectors * lanes::<P>(), left);
+    let sums = products::<W, COLUMNS>(&rows, tile.panel, tile.vectors * lanes::<W>(), left);
     let columns = &tile.column_pairs[left..][..COLUMNS];
     let end = tile.width.clamp(left, left + COLUMNS);
     let out = tile.out[top..].iter_mut().zip(&tile.row_pairs[top..]);
     for ((out, row), sums) in out.zip(&sums) {
-        let row = P::from_u64(row.to_u64());
         let out = &mut out[tile.at + left..tile.at + end];
         for (out, (sum, column)) in out.iter_mut().zip(sums.iter().zip(columns)) {
             let old = if tile.accumulate { *out } else { W::ZERO };
-            let sum = sum.wrapping_sub(*column).wrapping_sub(row);
-            *out = old.wrapping_add(W::from_u64(sum.to_u64()));
+            *out = old.wrapping_add(sum.wrapping_sub(*column).wrapping_sub(*row));
         }
     }
 }
 
 /// The sums of a sub-tile.
 #[inline(always)]
-fn products<W: Word, P: Word, const COLUMNS: usize>(
+fn products<W: Word, const COLUMNS: usize>(
     rows: &[&[W]; SUB_ROWS],
-    panel: &[P],
+    panel: &[W],
     width: usize,
     left: usize,
-) -> [[P; COLUMNS]; SUB_ROWS] {
+) -> [[W; COLUMNS]; SUB_ROWS] {
     let depth = rows[0].len();
     let rows: [&[W]; SUB_ROWS] = core::array::from_fn(|i| &rows[i][..depth]);
-    let mut sums = [[P::ZERO; COLUMNS]; SUB_ROWS];
+    let mut sums = [[W::ZERO; COLUMNS]; SUB_ROWS];
     for k in 0..depth / 2 {
         let (Some(x), Some(y)) = (
             panel[2 * k * width + left..].first_chunk::<COLUMNS>(),
@@ -161,8 +155,7 @@ fn products<W: Word, P: Word, const COLUMNS: usize>(
             break;
         };
         for i in 0..SUB_ROWS {
-            let a = P::from_u64(rows[i][2 * k].to_u64());
-            let b = P::from_u64(rows[i][2 * k + 1].to_u64());
+            let (a, b) = (rows[i][2 * k], rows[i][2 * k + 1]);
             for j in 0..COLUMNS {
                 let product = a.wrapping_add(y[j]).wrapping_mul(b.wrapping_add(x[j]));
                 sums[i][j] = sums[i][j].wrapping_add(product);
@@ -173,7 +166,7 @@ fn products<W: Word, P: Word, const COLUMNS: usize>(
         && let Some(x) = panel[(depth - 1) * width + left..].first_chunk::<COLUMNS>()
     {
         for i in 0..SUB_ROWS {
-            let a = P::from_u64(rows[i][depth - 1].to_u64());
+            let a = rows[i][depth - 1];
             for j in 0..COLUMNS {
                 sums[i][j] = sums[i][j].wrapping_add(a.wrapping_mul(x[j]));
             }

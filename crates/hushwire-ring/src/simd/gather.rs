@@ -1,4 +1,4 @@
-//! Panels by AVX-512: a masked load per piece.
+//! Panels by AVX-512: a masked load per piece, and limbs of what was loaded.
 
 use super::{Level, dispatch};
 use crate::Word;
@@ -12,17 +12,16 @@ use crate::panel::{Gather, Portable};
 ///
 /// # Panics
 /// If this machine does not have `level`, or an offset leads out of the data.
-pub(crate) fn gather<W: Word, P: Word>(level: Level, gather: Gather<'_, W, P>) {
+pub(crate) fn gather<W: Word>(level: Level, gather: Gather<'_, W>) {
     #[cfg(target_arch = "x86_64")]
     if level >= Level::Avx512 {
         assert!(level <= Level::detected(), "{level:?} is not there");
         #[expect(unsafe_code, reason = "calls of functions with target features")]
         // SAFETY: the assertion above says that the machine has the features.
         unsafe {
-            match (W::BITS, P::BITS) {
-                (32, 32) => return x86::gather_32(gather),
-                (64, 64) => return x86::gather_64(gather),
-                (32, 64) => return x86::gather_wide(gather),
+            match W::BITS {
+                32 => return x86::gather_32(gather),
+                64 => return x86::gather_64(gather),
                 _ => {}
             }
         }
@@ -54,28 +53,49 @@ mod x86 {
         };
     }
 
-    macro_rules! load_wide {
-        ($lanes:expr, $at:expr) => {
-            _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32($lanes as u8, $at.cast()))
+    /// Main rows of two rows and their extra row; see [`crate::limbs`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    fn limbs_32(x: __m512i, y: __m512i) -> [__m512i; 3] {
+        let carry = |x| {
+            let negative = _mm512_and_si512(x, _mm512_set1_epi32(0x8000));
+            _mm512_add_epi32(x, _mm512_slli_epi32::<1>(negative))
         };
+        let low = _mm512_and_si512(x, _mm512_set1_epi32(0xffff));
+        [carry(x), carry(y), _mm512_or_si512(low, _mm512_slli_epi32::<16>(y))]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+    fn limbs_64(x: __m512i, y: __m512i) -> [__m512i; 3] {
+        let cross = |x| {
+            let low = _mm512_and_si512(x, _mm512_set1_epi64(0xffff));
+            _mm512_or_si512(low, _mm512_slli_epi64::<16>(_mm512_srli_epi64::<52>(x)))
+        };
+        [x, y, _mm512_or_si512(cross(x), _mm512_slli_epi64::<32>(cross(y)))]
     }
 
     macro_rules! gather {
         (
-            $name:ident, $vector:ident, $word:ty, $panel:ty,
-            $load:ident, $add:ident, $mul:ident
+            $name:ident, $all:ident, $vector:ident, $word:ty,
+            $load:ident, $add:ident, $mul:ident, $limbs:ident
         ) => {
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-            pub(super) fn $name<W: Word, P: Word>(mut gather: Gather<'_, W, P>) {
+            pub(super) fn $name<W: Word>(gather: Gather<'_, W>) {
+                if gather.limbs { $all::<W, true>(gather) } else { $all::<W, false>(gather) }
+            }
+
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+            fn $all<W: Word, const LIMBS: bool>(mut gather: Gather<'_, W>) {
                 gather.check();
                 for v in 0..gather.vectors {
                     match gather.columns.pieces(gather.first + v).len() {
-                        0 => $vector::<W, P, 0>(&mut gather, v),
-                        1 => $vector::<W, P, 1>(&mut gather, v),
-                        2 => $vector::<W, P, 2>(&mut gather, v),
-                        3 => $vector::<W, P, 3>(&mut gather, v),
-                        4 => $vector::<W, P, 4>(&mut gather, v),
-                        _ => $vector::<W, P, MOST>(&mut gather, v),
+                        0 => $vector::<W, LIMBS, 0>(&mut gather, v),
+                        1 => $vector::<W, LIMBS, 1>(&mut gather, v),
+                        2 => $vector::<W, LIMBS, 2>(&mut gather, v),
+                        3 => $vector::<W, LIMBS, 3>(&mut gather, v),
+                        4 => $vector::<W, LIMBS, 4>(&mut gather, v),
+                        _ => $vector::<W, LIMBS, MOST>(&mut gather, v),
                     }
                 }
             }
@@ -83,16 +103,16 @@ mod x86 {
             /// Vector `v`, which has `PIECES` pieces, or any number if that is [`MOST`].
             #[inline(never)]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
-            fn $vector<W: Word, P: Word, const PIECES: usize>(
-                gather: &mut Gather<'_, W, P>,
+            fn $vector<W: Word, const LIMBS: bool, const PIECES: usize>(
+                gather: &mut Gather<'_, W>,
                 v: usize,
             ) {
-                const LANES: usize = 64 / size_of::<$panel>();
+                const LANES: usize = 64 / size_of::<$word>();
                 assert!(size_of::<W>() == size_of::<$word>(), "words");
-                assert!(size_of::<P>() == size_of::<$panel>(), "words of panels");
+                assert!(LIMBS == gather.limbs, "limbs");
                 gather.check();
                 assert!(v < gather.vectors, "vector");
-                let Gather { data, rows, columns, first, vectors, panel, pairs } = gather;
+                let Gather { data, rows, columns, first, vectors, panel, pairs, .. } = gather;
                 let reach = columns.reach(*first + v);
                 assert!(reach < data.len(), "columns beyond the data");
                 let rows_end = data.len() - reach;
@@ -120,10 +140,21 @@ mod x86 {
                 let stride = *vectors * LANES;
                 let mut out = panel.as_mut_ptr().wrapping_add(v * LANES);
                 let mut sum = _mm512_setzero_si512();
+                let mut extra = out.wrapping_add(rows.len() * stride);
                 let (twos, last) = rows.as_chunks::<2>();
                 for &[a, b] in twos {
                     assert!(a.max(b) < rows_end, "rows beyond the data");
-                    let (x, y) = (load(a), load(b));
+                    let (mut x, mut y) = (load(a), load(b));
+                    if LIMBS {
+                        let z;
+                        [x, y, z] = $limbs(x, y);
+                        // SAFETY: `check` found room for `vectors` vectors for every two rows, one
+                        // more if they are odd, after those below; `extra` is at one of them.
+                        unsafe { _mm512_storeu_si512(extra.cast(), z) };
+                        extra = extra.wrapping_add(stride);
+                    } else {
+                        sum = $add(sum, $mul(x, y));
+                    }
                     // SAFETY: `check` found room for `vectors` vectors for every row, v is less
                     // than vectors, and `out` is at vector v of the row of x.
                     unsafe {
@@ -131,24 +162,49 @@ mod x86 {
                         _mm512_storeu_si512(out.wrapping_add(stride).cast(), y);
                     }
                     out = out.wrapping_add(2 * stride);
-                    sum = $add(sum, $mul(x, y));
                 }
                 if let [row] = *last {
                     assert!(row < rows_end, "rows beyond the data");
+                    let mut x = load(row);
+                    if LIMBS {
+                        let z;
+                        [x, _, z] = $limbs(x, _mm512_setzero_si512());
+                        // SAFETY: as above.
+                        unsafe { _mm512_storeu_si512(extra.cast(), z) };
+                    }
                     // SAFETY: as above.
-                    unsafe { _mm512_storeu_si512(out.cast(), load(row)) };
+                    unsafe { _mm512_storeu_si512(out.cast(), x) };
                 }
-                // SAFETY: `check` found `vectors` vectors, and v is less.
-                unsafe {
-                    _mm512_storeu_si512(pairs.as_mut_ptr().add(v * LANES).cast(), sum);
+                if !LIMBS {
+                    // SAFETY: `check` found `vectors` vectors, and v is less.
+                    unsafe {
+                        _mm512_storeu_si512(pairs.as_mut_ptr().add(v * LANES).cast(), sum);
+                    }
                 }
             }
         };
     }
 
-    gather!(gather_32, vector_32, u32, u32, load_32, _mm512_add_epi32, _mm512_mullo_epi32);
-    gather!(gather_64, vector_64, u64, u64, load_64, _mm512_add_epi64, _mm512_mullo_epi64);
-    gather!(gather_wide, vector_wide, u32, u64, load_wide, _mm512_add_epi64, _mm512_mullo_epi64);
+    gather!(
+        gather_32,
+        all_32,
+        vector_32,
+        u32,
+        load_32,
+        _mm512_add_epi32,
+        _mm512_mullo_epi32,
+        limbs_32
+    );
+    gather!(
+        gather_64,
+        all_64,
+        vector_64,
+        u64,
+        load_64,
+        _mm512_add_epi64,
+        _mm512_mullo_epi64,
+        limbs_64
+    );
 }
 
 #[cfg(test)]
@@ -158,20 +214,20 @@ mod tests {
     use crate::panel::{Columns, HOLE};
     use crate::tile::lanes;
 
-    fn agrees<W: Word, P: Word>(columns: &[usize], rows: &[usize]) {
+    fn agrees<W: Word>(columns: &[usize], rows: &[usize]) {
         let end = columns.iter().filter(|c| **c != HOLE).max().unwrap_or(&0)
             + rows.iter().max().unwrap_or(&0)
             + 1;
         let data = noise::<W>(end, 1);
-        let by_vector = Columns::new::<P>(columns.to_vec());
-        let lanes = lanes::<P>();
+        let by_vector = Columns::new::<W>(columns.to_vec());
+        let lanes = lanes::<W>();
         let vectors = columns.len().div_ceil(lanes);
         for level in levels() {
             for first in 0..vectors {
                 let vectors = vectors - first;
                 let width = vectors * lanes;
-                let mut panel = noise::<P>(rows.len() * width, 2);
-                let mut pairs = noise::<P>(width, 3);
+                let mut panel = noise::<W>(rows.len() * width, 2);
+                let mut pairs = noise::<W>(width, 3);
                 gather(
                     level,
                     Gather {
@@ -180,16 +236,15 @@ mod tests {
                         columns: &by_vector,
                         first,
                         vectors,
+                        limbs: false,
                         panel: &mut panel,
                         pairs: &mut pairs,
                     },
                 );
                 for j in 0..width {
                     let column = columns.get(first * lanes + j).filter(|c| **c != HOLE);
-                    let expected = |k: usize| {
-                        column.map_or(P::ZERO, |c| P::from_u64(data[rows[k] + c].to_u64()))
-                    };
-                    let mut sum = P::ZERO;
+                    let expected = |k: usize| column.map_or(W::ZERO, |c| data[rows[k] + c]);
+                    let mut sum = W::ZERO;
                     for k in 0..rows.len() {
                         assert_eq!(panel[k * width + j], expected(k), "{level:?}, row {k}");
                         if k % 2 == 1 {
@@ -214,9 +269,8 @@ mod tests {
         for columns in [lines(40, 40, 0), lines(56, 14, 16), lines(49, 7, 9), scattered, with_holes]
         {
             for rows in [&[3][..], &[0, 40, 7, 7], &[9, 1, 0, 5, 2]] {
-                agrees::<u32, u32>(&columns, rows);
-                agrees::<u64, u64>(&columns, rows);
-                agrees::<u32, u64>(&columns, rows);
+                agrees::<u32>(&columns, rows);
+                agrees::<u64>(&columns, rows);
             }
         }
     }
@@ -235,6 +289,7 @@ mod tests {
             columns: &columns,
             first: 0,
             vectors: 1,
+            limbs: false,
             panel,
             pairs,
         };

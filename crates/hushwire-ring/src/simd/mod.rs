@@ -24,6 +24,8 @@ pub(crate) enum Level {
     Avx512 = 3,
     /// AVX-512 with 52-bit multiply and add.
     Ifma = 4,
+    /// The same with dot products of pairs of 16-bit words.
+    Vnni = 5,
 }
 
 impl Level {
@@ -35,6 +37,7 @@ impl Level {
             2 => Self::Avx2,
             3 => Self::Avx512,
             4 => Self::Ifma,
+            5 => Self::Vnni,
             _ => {
                 let level = Self::detect();
                 FOUND.store(level as u8, Ordering::Relaxed);
@@ -54,7 +57,9 @@ impl Level {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl");
         match simd_limit() {
-            SimdLimit::Avx512 if avx512 && is_x86_feature_detected!("avx512ifma") => Self::Ifma,
+            SimdLimit::Avx512 if avx512 && is_x86_feature_detected!("avx512ifma") => {
+                if is_x86_feature_detected!("avx512vnni") { Self::Vnni } else { Self::Ifma }
+            }
             SimdLimit::Avx512 if avx512 => Self::Avx512,
             SimdLimit::Avx512 | SimdLimit::Avx2 if avx2 => Self::Avx2,
             _ => Self::Portable,
@@ -67,7 +72,7 @@ impl Level {
     }
 }
 
-/// Whether products in pairs are slower than plain ones with 52-bit multiply and add: on Intel's
+/// Whether products in pairs are slower than plain ones of 52 bits or limbs of 16: on Intel's
 /// processors, where additions compete with products for the same two pipes.
 pub(crate) fn pairs_lose() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -107,7 +112,7 @@ pub(crate) fn dispatch<V: Vectorised>(level: Level, kernel: V) -> V::Output {
     assert!(level <= Level::detected(), "{level:?} is not there");
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Ifma => {
+        Level::Avx512 | Level::Ifma | Level::Vnni => {
             #[expect(unsafe_code, reason = "call of a function with target features")]
             // SAFETY: the assertion above says that the machine has the features.
             unsafe {
@@ -141,7 +146,7 @@ fn run_avx2<V: Vectorised>(kernel: V) -> V::Output {
 /// The levels that this machine has, the portable one last.
 #[cfg(test)]
 pub(crate) fn levels() -> impl Iterator<Item = Level> {
-    let all = [Level::Ifma, Level::Avx512, Level::Avx2, Level::Portable];
+    let all = [Level::Vnni, Level::Ifma, Level::Avx512, Level::Avx2, Level::Portable];
     all.into_iter().filter(|&level| level <= Level::detected())
 }
 

@@ -28,10 +28,19 @@ pub fn conv2d<W: Word>(shape: &ConvShape, batch: usize, weights: &[W], input: &[
 /// # What bounds it
 /// The multiplier and the adders: the blocked product (see the module `product`, which also says
 /// what a processor's ceilings are) for all shapes except depthwise ones, whose direct loop is bound
-/// by loads and memory. Measured on ResNet-50's 3x3 layers, one core of an AMD EPYC (Zen 4) at 3.7
-/// GHz, in GMAC/s, of the instructions' own limit: 32-bit words 50 to 54 of 59; 64-bit words 29 to 34
-/// of 39 in rings of up to 52 bits and 23 to 26 of 29 above; with 7x7 planes less where the weights
-/// come from memory. Without AVX-512 28 and 7, without AVX2 7.6 and 3.6.
+/// by loads and memory. Measured on ResNet-50's 3x3 layers, one core, in GMAC/s, of the instructions'
+/// own limit:
+///
+/// | words, ring | AMD EPYC (Zen 4), 3.7 GHz | Intel Xeon (Sapphire Rapids), 3.3 GHz |
+/// |---|---|---|
+/// | 32 bits | 50 to 54 of 59 | 38 to 48 of 71 |
+/// | 64 bits, up to 52 used | 29 to 34 of 39 | 34 to 37 of 48 |
+/// | 64 bits | 23 to 26 of 29 | 12 to 14 of 21 |
+///
+/// (On the Intel machine with its other hardware thread busy.) There, a quarter of the time of 32-bit
+/// words goes to gathering and to cutting weights; least is reached with 7x7 planes, where weights are
+/// used for few columns and come from memory. 25 GMAC/s for 64 used bits are beyond that processor's
+/// multipliers. On the AMD machine without AVX-512 28 and 7, without AVX2 7.6 and 3.6.
 ///
 /// # Panics
 /// If a slice does not have the length the shape gives, or the shape is degenerate (no groups,

@@ -5,9 +5,11 @@
 //! anything else, so that every sequence of values has exactly one encoding.
 //!
 //! # What bounds it
-//! The packer's accumulator, a chain of three operations per group of values that fit 56 bits
-//! together; the unpacker's loads and stores, its values being independent. Widths of 8, 16 and 32
-//! bits, and the word's own, are moves and bound by memory.
+//! With AVX-512 VBMI shuffles of bytes (in the module `simd::bits`), for all widths from 4 to 30 bits
+//! of 32-bit words and 7 to 57 of 64-bit ones. Else the packer's accumulator, a chain of three
+//! operations per group of values that fit 56 bits together; the unpacker's loads and stores, its
+//! values being independent. Widths of 8, 16 and 32 bits, and the word's own, are moves and bound by
+//! memory.
 
 use crate::Word;
 use crate::simd::{self, Level, Vectorised};
@@ -67,15 +69,22 @@ pub fn pack<W: Word>(values: &[W], bits: u32, out: &mut Vec<u8>) {
 pub fn pack_into<W: Word>(values: &[W], bits: u32, out: &mut [u8]) {
     assert!((1..=W::BITS).contains(&bits), "{bits} bits per value of a {}-bit word", W::BITS);
     assert_eq!(out.len(), packed_len(values.len(), bits), "packed bytes");
+    let level = Level::detected();
+    let done = if is_move(bits) { 0 } else { simd::pack(level, values, bits, out) };
+    let (values, out) = (&values[done..], &mut out[done / 8 * bits as usize..]);
     // The loop stores eight bytes at a time, up to seven of them beyond the end: the last values,
     // at least eight bytes of them, take a detour.
     let (head, tail) = values.split_at(values.len().saturating_sub(64) / 8 * 8);
     let mut detour = [0; (64 + 7) * 8 + 8];
-    let level = Level::detected();
     simd::dispatch(level, Pack { values: head, bits, out });
     simd::dispatch(level, Pack { values: tail, bits, out: &mut detour });
     let out = &mut out[head.len() / 8 * bits as usize..];
     out.copy_from_slice(&detour[..out.len()]);
+}
+
+/// Whether values are whole bytes, which are only copied.
+fn is_move(bits: u32) -> bool {
+    matches!(bits, 8 | 16 | 32 | 64)
 }
 
 struct Pack<'a, W> {
@@ -175,7 +184,10 @@ pub fn unpack<W: Word>(bytes: &[u8], bits: u32, out: &mut [W]) -> Result<(), Pac
     if used != 0 && bytes.last().is_some_and(|last| last >> used != 0) {
         return Err(PackError::Padding);
     }
-    simd::dispatch(Level::detected(), Unpack { bytes, bits, out });
+    let level = Level::detected();
+    let done = if is_move(bits) { 0 } else { simd::unpack(level, bytes, bits, out) };
+    let (bytes, out) = (&bytes[done / 8 * bits as usize..], &mut out[done..]);
+    simd::dispatch(level, Unpack { bytes, bits, out });
     Ok(())
 }
 

@@ -9,9 +9,11 @@ use std::sync::OnceLock;
 
 use crate::{SimdLimit, simd_limit};
 
+mod bits;
 mod gather;
 mod tile;
 
+pub(crate) use bits::{pack, unpack};
 pub(crate) use gather::gather;
 pub(crate) use tile::{Kernel, LOW_BITS, tile};
 

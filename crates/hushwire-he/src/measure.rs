@@ -62,6 +62,8 @@ fn point(log_degree: u32, primes: usize) -> Result<Costs, CkksError> {
     let small = f64::from(bits / 2 - 4).exp2();
     let plain = parameters.encode(&values, level, small)?;
     let x = owner.encrypt(&values, level, small)?;
+    // What is left after rescaling must be a scale.
+    let large = owner.encrypt(&values, level, f64::from(bits + 10).exp2())?;
     let terms = [&x; TERMS];
     let plains = [&plain; TERMS];
     let factors = [0.5; TERMS];
@@ -80,7 +82,7 @@ fn point(log_degree: u32, primes: usize) -> Result<Costs, CkksError> {
         plain_product: fastest(|| evaluator.dot_plain(&terms, &plains))? / TERMS as f64,
         multiple: fastest(|| evaluator.dot_constants(&terms, &factors, small))? / TERMS as f64,
         product: fastest(|| evaluator.mul(&x, &x))?,
-        rescaling: fastest(|| evaluator.rescale(&x))?,
+        rescaling: fastest(|| evaluator.rescale(&large))?,
         rotation,
         hoist: (rotation - hoisted).max(0.0),
         hoisted,

@@ -7,7 +7,7 @@ mod common;
 use common::{difference, float, input, lola};
 use hushwire_he::{
     Clear, Counts, EncryptedPlan, Executor, KeyHolder, Network, Objective, PLAN_VERSION,
-    Parameters, Place, Program, Split, StagePlan, ValuePlan, assemble,
+    Parameters, Place, Program, Ranges, Settings, Split, StagePlan, ValuePlan, assemble,
 };
 
 /// A stage of a hand-made plan: layout, folds, giant step.
@@ -87,6 +87,31 @@ fn rows_in_stacked_copies_as_lola_has_them() {
     let (program, counts) = check(&plan(13, "aligned", layers));
     assert_eq!(program.values[0].ciphertexts(), 25);
     assert_eq!(counts.rotations, 130 + 30);
+
+    // The planner's layouts for the same network: fewer than half of the operations, less than a
+    // fifth of the rotations. The table in docs/encrypted.md has both, layer by layer.
+    let ours = planned().counts();
+    assert_eq!(lines(&program), ["0 1 25 1 25", "130 13 13 13 143", "30 0 130 0 160"]);
+    assert!(2 * ours.total() < counts.total(), "{ours} against {counts}");
+    assert!(5 * ours.rotations < counts.rotations, "{ours} against {counts}");
+}
+
+/// Rotations, products, plain products, rescalings and additions of each layer.
+fn lines(program: &Program) -> Vec<String> {
+    let line = |c: Counts| {
+        let all = [c.rotations, c.products, c.plain_products, c.rescalings, c.additions];
+        all.map(|n| n.to_string()).join(" ")
+    };
+    program.values[1..].iter().map(|value| line(value.counts())).collect()
+}
+
+/// The planner's program for the same network.
+fn planned() -> Program {
+    let model = lola(3);
+    let network = Network::new(&model, None).unwrap();
+    let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
+    let ranges = Ranges::measure(&network, &inputs);
+    hushwire_he::plan(&network, &model.graph, &ranges, &Settings::default()).unwrap().program
 }
 
 #[test]

@@ -18,6 +18,10 @@ use crate::schedule::Schedule;
 
 /// Most states that are kept after each value, the cheapest ones.
 const STATES: usize = 64;
+/// Entries of matrices that are looked at for one layer, about.
+const WORK: usize = 1 << 29;
+/// States that are kept however large a layer is.
+const FEWEST: usize = 4;
 
 /// The best layouts.
 pub(super) struct Found {
@@ -68,6 +72,7 @@ pub(super) fn search(
     let last_reader = last_readers(network);
     for i in 1..network.values.len() {
         search.add_candidates(i);
+        search.prune(i, &mut states);
         states = search.step(i, states, &last_reader);
         if states.is_empty() {
             return Err(PlanningError::NoLayout {
@@ -92,6 +97,16 @@ pub(super) fn search(
             .collect(),
         seconds,
     })
+}
+
+fn keep_cheapest(states: &mut HashMap<State, Path>, count: usize) {
+    if states.len() <= count {
+        return;
+    }
+    let mut kept: Vec<(State, Path)> = states.drain().collect();
+    kept.sort_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds).then_with(|| a.0.cmp(&b.0)));
+    kept.truncate(count);
+    states.extend(kept);
 }
 
 /// For each value the last one that reads it.
@@ -160,6 +175,14 @@ impl Search<'_> {
         self.candidates.push(found);
     }
 
+    /// Gives up the most expensive states where looking at all of them would take too long: what a
+    /// layer's entries cost to look at, times its layouts, times the states.
+    fn prune(&self, i: usize, states: &mut HashMap<State, Path>) {
+        let entries = self.network.values[i].stage.as_ref().map_or(0, Stage::entries);
+        let work = entries.max(1) * self.candidates[i].len().max(1);
+        keep_cheapest(states, (WORK / work).max(FEWEST));
+    }
+
     /// The states after value `i`.
     fn step(
         &self,
@@ -205,10 +228,8 @@ impl Search<'_> {
                 }
             }
         }
-        let mut kept: Vec<(State, Path)> = next.into_iter().collect();
-        kept.sort_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds).then_with(|| a.0.cmp(&b.0)));
-        kept.truncate(STATES);
-        kept.into_iter().collect()
+        keep_cheapest(&mut next, STATES);
+        next
     }
 
     /// The cheapest way to compute value `i` in candidate `c` from sources in theirs.

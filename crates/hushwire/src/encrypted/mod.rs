@@ -168,6 +168,11 @@ impl Session<'_> {
 }
 
 impl Usage {
+    /// Encrypting, computing and decrypting, of all runs.
+    pub fn seconds(&self) -> f64 {
+        self.encrypt_seconds + self.compute_seconds + self.decrypt_seconds
+    }
+
     /// As people read it.
     pub fn text(&self) -> String {
         let each = |total: f64| seconds(total / self.runs.max(1) as f64);

@@ -1,13 +1,20 @@
-//! Suite `he`: operations on encrypted vectors, on one thread.
+//! Suite `he`: operations on encrypted vectors and networks on encrypted images, on one thread; the
+//! networks on all cores as well.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use hushwire_ckks::{
     Ciphertext, CkksError, EvaluationKeys, Evaluator, ParameterSpec, Parameters, Plaintext, Ring,
     Rng, SecretKey,
 };
 
+use hushwire_graph::Activation;
+use hushwire_train::Architecture;
+
 use super::Bench;
-use super::timing::fastest;
+use super::timing::{fastest, on_one_core};
+use crate::encrypted::{Encrypted, Usage};
+use crate::images;
+use crate::network::Network;
 
 /// Runs the suite.
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
@@ -19,7 +26,61 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         log_scale: 40,
     };
     operations(bench, "he.n8192", spec(13, &[46, 40, 40], &[46]))?;
-    operations(bench, "he.n16384", spec(14, &[46, 40, 40, 40, 40, 40, 40, 40], &[46, 46]))
+    operations(bench, "he.n16384", spec(14, &[46, 40, 40, 40, 40, 40, 40, 40], &[46, 46]))?;
+    network(bench, "he.lola_mnist", Architecture::LolaMnist, ("milliseconds", 1e3))?;
+    network(bench, "he.cifar10", Architecture::SquaresCifar10, ("seconds", 1.0))
+}
+
+/// Repetitions of a network, of which the fastest counts.
+const RUNS: usize = 5;
+
+/// A network of random weights, which take as long as trained ones: one image from pixels to logits,
+/// keys being there.
+fn network(
+    bench: &mut Bench,
+    prefix: &str,
+    architecture: Architecture,
+    (unit, per_second): (&str, f64),
+) -> Result<()> {
+    if !bench.wants(prefix) {
+        return Ok(());
+    }
+    let model = architecture.model(Activation::Square, 1);
+    let network = Network { path: architecture.name().into(), model };
+    let graph = &network.model.graph;
+    let encrypted = Encrypted::new(&network, None, || images::synthetic(graph))?;
+    let image = images::random(graph, 1)?.pop().context("there is an image")?;
+    let names = [unit.to_owned(), format!("{unit}_all_cores"), "rotations".to_owned()];
+    let sizes = ["operations", "key_megabytes", "input_megabytes"].map(str::to_owned);
+    let names: Vec<String> =
+        names.iter().chain(&sizes).map(|name| format!("{prefix}.{name}")).collect();
+    bench.measure_all(&names, || {
+        let run = || -> Result<([f64; 2], Usage)> {
+            encrypted.with_session(|session, usage| {
+                session.infer(&[&image], usage)?;
+                let timed = || -> Result<f64> {
+                    let mut best = f64::INFINITY;
+                    for _ in 0..RUNS {
+                        let mut usage = Usage::default();
+                        session.infer(&[&image], &mut usage)?;
+                        best = best.min(usage.seconds());
+                    }
+                    Ok(best)
+                };
+                Ok([on_one_core(timed)??, timed()?])
+            })
+        };
+        let ([one, all], usage) = run()?;
+        let operations = usage.operations;
+        Ok(vec![
+            one * per_second,
+            all * per_second,
+            operations.rotations as f64,
+            operations.total() as f64,
+            usage.key_bytes as f64 * 1e-6,
+            usage.sent_bytes as f64 * 1e-6,
+        ])
+    })
 }
 
 /// What operations work on.

@@ -66,7 +66,7 @@ enum Suite {
     Networks,
     /// ReLU as a composite polynomial: proved error, depth, multiplications
     Polynomial,
-    /// Operations on encrypted vectors, on one thread
+    /// Operations on encrypted vectors, and networks on encrypted images
     He,
     /// The activation planner: its knapsack solver against the exact one on 1,000 random instances,
     /// and on an instance of ResNet-50's size

@@ -6,15 +6,14 @@
 use std::sync::LazyLock;
 
 use hushwire_ckks::Parameters;
-use hushwire_he::{CkksOwner, Interface, KeyNeeds, KeySet, Place, Port, danger_insecure_parameters};
+use hushwire_he::{
+    CkksOwner, Interface, KeyNeeds, KeySet, Place, Port, danger_insecure_parameters,
+};
 use libfuzzer_sys::fuzz_target;
 
 static SMALL: LazyLock<Parameters> = LazyLock::new(|| {
-    let spec = hushwire_he::Parameters {
-        log_degree: 5,
-        data_bits: vec![45, 35],
-        special_bits: vec![45],
-    };
+    let spec =
+        hushwire_he::Parameters { log_degree: 5, data_bits: vec![45, 35], special_bits: vec![45] };
     danger_insecure_parameters(&spec).expect("the parameters are well formed")
 });
 

@@ -6,6 +6,7 @@ use crate::formats::archive::Archive;
 use crate::formats::cifar::CifarRows;
 use crate::formats::idx::IdxPair;
 use crate::formats::mask::decode_mask;
+use crate::formats::oscillator::Signals;
 use crate::formats::packed::Packed;
 use crate::image::decode_image;
 use crate::{DataError, Label, Sample};
@@ -24,18 +25,24 @@ pub enum Dataset {
     /// Photos with palette masks of 21 classes: `voc2012_73.tar`, or a folder with the same
     /// contents or with the layout of Pascal VOC 2012.
     Voc,
+    /// Signals of a damped, driven oscillator as 1 x 128 grey images, in six regimes. They are
+    /// computed: a seed stands in the place of a folder.
+    Oscillator,
 }
 
 impl Dataset {
-    const ALL: [Self; 4] = [Self::Mnist, Self::Cifar10, Self::Imagenet, Self::Voc];
+    const ALL: [Self; 5] =
+        [Self::Mnist, Self::Cifar10, Self::Imagenet, Self::Voc, Self::Oscillator];
 
-    /// The name in a model's metadata and in `KIND:DIR`: `mnist`, `cifar10`, `imagenet` or `voc`.
+    /// The name in a model's metadata and in `KIND:DIR`: `mnist`, `cifar10`, `imagenet`, `voc` or
+    /// `oscillator`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mnist => "mnist",
             Self::Cifar10 => "cifar10",
             Self::Imagenet => "imagenet",
             Self::Voc => "voc",
+            Self::Oscillator => "oscillator",
         }
     }
 }
@@ -68,7 +75,7 @@ impl fmt::Display for Split {
 /// A data set in a folder, written `KIND:DIR`.
 ///
 /// `DIR` is the folder with the files, or one above it: `DIR/KIND` and `DIR/data/KIND` are tried
-/// as well.
+/// as well. Oscillators need no files: `DIR` is a number, the seed.
 ///
 /// ```
 /// let source: hushwire_data::Source = "mnist:/data/mnist".parse()?;
@@ -89,6 +96,7 @@ impl FromStr for Source {
         let (kind, dir) = text.split_once(':').ok_or_else(unknown)?;
         let dataset = Dataset::ALL.into_iter().find(|d| d.name() == kind);
         match dataset {
+            Some(Dataset::Oscillator) if dir.parse::<u64>().is_err() => Err(unknown()),
             Some(dataset) if !dir.is_empty() => Ok(Self::new(dataset, dir)),
             _ => Err(unknown()),
         }
@@ -134,6 +142,14 @@ impl Source {
             Dataset::Cifar10 => Ok(Samples::new(self.cifar10(split)?, limit, None)),
             Dataset::Imagenet => self.imagenet(split, limit),
             Dataset::Voc => self.voc(split, limit),
+            Dataset::Oscillator => {
+                // Sources that were not parsed may have any folder.
+                let seed = self.dir.to_str().and_then(|text| text.parse().ok());
+                let seed = seed.ok_or_else(|| DataError::UnknownSource { text: self.to_string() })?;
+                let signals = Signals::new(seed, split);
+                let count = signals.total();
+                Ok(Samples::new(signals, limit, Some(count)))
+            }
         }
     }
 

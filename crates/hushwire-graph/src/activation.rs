@@ -132,7 +132,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// `ln(1 + exp(x))` without overflow.
-pub(crate) fn softplus(x: f64) -> f64 {
+pub fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 

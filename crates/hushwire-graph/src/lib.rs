@@ -30,7 +30,7 @@ mod tensor;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
 
-pub use activation::Activation;
+pub use activation::{Activation, softplus};
 pub use error::{ExecError, GraphError, ImportError, Problem, ShapeError};
 pub use exec::{Executor, Hooks};
 pub use graph::{Graph, Model, Node, NodeId, OutputKind, Shape};

@@ -5,4 +5,5 @@ pub(crate) mod archive;
 pub(crate) mod cifar;
 pub(crate) mod idx;
 pub(crate) mod mask;
+pub(crate) mod oscillator;
 pub(crate) mod packed;

@@ -123,6 +123,10 @@ impl Builder {
     /// channels of zeros on both sides if its shape is another.
     pub(super) fn add_shortcut(&mut self, name: &str, from: NodeId) -> NodeId {
         let (last, mut from) = (self.last(), from);
+        if self.nodes[last.0].shape == self.nodes[from.0].shape {
+            let shape = self.nodes[last.0].shape.0.clone();
+            return self.push(name, Op::Add, vec![last, from], shape);
+        }
         let ([channels, height, width], [old, ..]) = (self.map(last), self.map(from));
         if old != channels {
             let (start, step, len) = (vec![0; 3], vec![1, 2, 2], vec![old, height, width]);

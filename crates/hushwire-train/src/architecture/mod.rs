@@ -37,11 +37,21 @@ pub enum Architecture {
     Resnet20Cifar10,
     /// ResNet-32 of the same kind.
     Resnet32Cifar10,
+    /// A fully connected residual network with 25 hidden layers, for signals.
+    OscillatorMlp,
+}
+
+/// What a network tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Digits,
+    Objects,
+    Signals,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Demo,
         Self::CryptonetsMnist,
         Self::LolaMnist,
@@ -52,6 +62,7 @@ impl Architecture {
         Self::CnnCifar10,
         Self::Resnet20Cifar10,
         Self::Resnet32Cifar10,
+        Self::OscillatorMlp,
     ];
 
     /// Its name on the command line.
@@ -67,6 +78,7 @@ impl Architecture {
             Self::CnnCifar10 => "cnn-cifar10",
             Self::Resnet20Cifar10 => "resnet20-cifar10",
             Self::Resnet32Cifar10 => "resnet32-cifar10",
+            Self::OscillatorMlp => "oscillator-mlp",
         }
     }
 
@@ -83,6 +95,7 @@ impl Architecture {
             Self::CnnCifar10 => "objects: 6 convolutions, 114,688 activations",
             Self::Resnet20Cifar10 => "objects: ResNet-20, 188,416 activations",
             Self::Resnet32Cifar10 => "objects: ResNet-32, 303,104 activations",
+            Self::OscillatorMlp => "signals: 26 fully connected layers, 1,600 activations",
         }
     }
 
@@ -96,21 +109,26 @@ impl Architecture {
         }
     }
 
-    fn digits(self) -> bool {
-        !matches!(
-            self,
+    fn kind(self) -> Kind {
+        match self {
             Self::LolaCifar10
-                | Self::SquaresCifar10
-                | Self::CnnCifar10
-                | Self::Resnet20Cifar10
-                | Self::Resnet32Cifar10
-        )
+            | Self::SquaresCifar10
+            | Self::CnnCifar10
+            | Self::Resnet20Cifar10
+            | Self::Resnet32Cifar10 => Kind::Objects,
+            Self::OscillatorMlp => Kind::Signals,
+            _ => Kind::Digits,
+        }
     }
 
     /// The network with random weights and the metadata of its data set: input `input`, output
-    /// `logits` `[10]`.
+    /// `logits`, one for each class.
     pub fn model(self, activation: Activation, seed: u64) -> Model {
-        let input = if self.digits() { [1, 28, 28] } else { [3, 32, 32] };
+        let input = match self.kind() {
+            Kind::Digits => [1, 28, 28],
+            Kind::Objects => [3, 32, 32],
+            Kind::Signals => [1, 1, 128],
+        };
         let mut net = Builder::new(input, activation, seed);
         match self {
             Self::Demo => {
@@ -164,9 +182,27 @@ impl Architecture {
             }
             Self::Resnet20Cifar10 => resnet(&mut net, 3),
             Self::Resnet32Cifar10 => resnet(&mut net, 5),
+            Self::OscillatorMlp => {
+                net.dense("fc1", 64);
+                net.activation("act1");
+                for block in 1..=12 {
+                    let name = |part: &str| format!("block{block}.{part}");
+                    let from = net.last();
+                    net.dense(&name("fc1"), 64);
+                    net.activation(&name("act1"));
+                    net.dense(&name("fc2"), 64);
+                    net.add_shortcut(&name("sum"), from);
+                    net.activation(&name("act2"));
+                }
+            }
         }
-        net.dense("logits", 10);
-        net.finish(metadata(self.digits()))
+        let metadata = metadata(self.kind());
+        let classes = match &metadata.labels {
+            Some(Labels::Names(names)) => names.len(),
+            _ => 10,
+        };
+        net.dense("logits", classes);
+        net.finish(metadata)
     }
 }
 
@@ -206,16 +242,20 @@ fn resnet(net: &mut Builder, blocks: usize) {
     net.average_pool("mean", Window::new(8, 8, 0));
 }
 
-fn metadata(digits: bool) -> Metadata {
+fn metadata(kind: Kind) -> Metadata {
+    const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     const OBJECTS: [&str; 10] =
         ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+    const REGIMES: [&str; 6] = ["undamped", "lightly", "underdamped", "critical", "over", "driven"];
     // Means and deviations of the training sets' pixels, of which 1 is white.
-    let (dataset, mean, std, color) = if digits {
-        ("mnist", vec![0.1307], vec![0.3081], Color::Gray)
-    } else {
-        ("cifar10", vec![0.4914, 0.4822, 0.4465], vec![0.2470, 0.2435, 0.2616], Color::Rgb)
+    let (dataset, mean, std, color, names) = match kind {
+        Kind::Digits => ("mnist", vec![0.1307], vec![0.3081], Color::Gray, &DIGITS[..]),
+        Kind::Objects => {
+            let (mean, std) = (vec![0.4914, 0.4822, 0.4465], vec![0.2470, 0.2435, 0.2616]);
+            ("cifar10", mean, std, Color::Rgb, &OBJECTS[..])
+        }
+        Kind::Signals => ("oscillator", vec![0.5], vec![0.2], Color::Gray, &REGIMES[..]),
     };
-    let name = |class: usize| if digits { class.to_string() } else { OBJECTS[class].to_owned() };
     Metadata {
         task: Task::Classification,
         dataset: Some(dataset.to_owned()),
@@ -227,7 +267,7 @@ fn metadata(digits: bool) -> Metadata {
             color,
             resize: ImageResize::None,
         }),
-        labels: Some(Labels::Names((0..10).map(name).collect())),
+        labels: Some(Labels::Names(names.iter().map(|name| (*name).to_owned()).collect())),
     }
 }
 
@@ -241,7 +281,8 @@ mod tests {
             let model = architecture.model(architecture.usual_activation(), 1);
             model.validate().unwrap();
             assert_eq!(Model::from_onnx_bytes(&model.to_onnx(), None).unwrap(), model);
-            assert_eq!(model.graph.output_shape().0, [10]);
+            let classes = if architecture == Architecture::OscillatorMlp { 6 } else { 10 };
+            assert_eq!(model.graph.output_shape().0, [classes]);
             let sites = model.graph.activation_sites();
             let count: usize = sites.iter().map(|id| model.graph.node(*id).shape.len()).sum();
             let count = match count.to_string() {

@@ -21,7 +21,7 @@ use crate::output::{self, Table};
 pub struct Args {
     /// The network, an ONNX file
     model: PathBuf,
-    /// Images: mnist:DIR, cifar10:DIR, imagenet:DIR or voc:DIR
+    /// Images: mnist:DIR, cifar10:DIR, imagenet:DIR, voc:DIR or oscillator:SEED
     #[arg(long, value_name = "KIND:DIR")]
     data: Source,
     /// How many images

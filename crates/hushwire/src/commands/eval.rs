@@ -27,7 +27,7 @@ use crate::progress;
 pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// The data set: mnist:DIR, cifar10:DIR, imagenet:DIR or voc:DIR; its test split is used
+    /// The data set: mnist:DIR, cifar10:DIR, imagenet:DIR, voc:DIR or oscillator:SEED; its test split is used
     #[arg(long, value_name = "KIND:DIR")]
     data: Source,
     /// How the network is run

@@ -30,7 +30,7 @@ use crate::output::{self, Table, bytes, grouped};
 pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Images to calibrate on without a plan: mnist:DIR, cifar10:DIR, imagenet:DIR or voc:DIR.
+    /// Images to calibrate on without a plan: mnist:DIR, cifar10:DIR, imagenet:DIR, voc:DIR or oscillator:SEED.
     /// Without them random pixels are taken: bytes then differ a little from the real network's,
     /// as number formats do
     #[arg(long, value_name = "KIND:DIR", conflicts_with = "plan")]

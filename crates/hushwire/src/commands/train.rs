@@ -22,7 +22,7 @@ pub struct Args {
     /// The architecture
     #[arg(value_enum)]
     architecture: Name,
-    /// The data set: mnist:DIR or cifar10:DIR; it is trained on the training split and measured on
+    /// The data set: mnist:DIR, cifar10:DIR or oscillator:SEED; it is trained on the training split and measured on
     /// the test split
     #[arg(long, value_name = "KIND:DIR")]
     data: Source,
@@ -101,6 +101,8 @@ pub fn run(args: &Args) -> Result<()> {
         Recipe { descent: Descent { rate: 0.1, ..Recipe::default().descent }, ..Recipe::default() };
     recipe.augmentation = match args.data.dataset() {
         Dataset::Mnist => Augmentation { shift: 2, flip: false, distort: 0.5 },
+        // A signal read backwards is another one.
+        Dataset::Oscillator => Augmentation::default(),
         _ => Augmentation { shift: 4, flip: true, distort: 0.0 },
     };
     let recipe = args.recipe.apply(recipe);

@@ -23,7 +23,7 @@ pub struct Args {
     /// The activation plan; without one the network is trained on as it is
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// The data set: mnist:DIR or cifar10:DIR; it is trained on the training split and measured on
+    /// The data set: mnist:DIR, cifar10:DIR or oscillator:SEED; it is trained on the training split and measured on
     /// the test split
     #[arg(long, value_name = "KIND:DIR")]
     data: Source,
@@ -53,6 +53,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     recipe.augmentation = match args.data.dataset() {
         Dataset::Mnist => Augmentation { shift: 2, ..Augmentation::default() },
+        Dataset::Oscillator => Augmentation::default(),
         _ => Augmentation { shift: 4, flip: true, distort: 0.0 },
     };
     let model = &network.model;

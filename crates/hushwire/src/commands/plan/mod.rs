@@ -2,6 +2,7 @@
 
 mod costs;
 mod encrypted;
+mod smooth;
 
 use anyhow::Result;
 
@@ -16,6 +17,7 @@ pub struct Args {
 enum What {
     Encrypted(encrypted::Args),
     Costs(costs::Args),
+    Smooth(smooth::Args),
 }
 
 /// Runs the command.
@@ -23,5 +25,6 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Encrypted(args) => encrypted::run(args),
         What::Costs(args) => costs::run(args),
+        What::Smooth(args) => smooth::run(args),
     }
 }

@@ -8,7 +8,9 @@ use crate::{Dataset, Split};
 #[non_exhaustive]
 pub enum DataError {
     /// The text naming a data set is not `KIND:DIR`.
-    #[error("'{text}' names no data set: expected mnist:DIR, cifar10:DIR, imagenet:DIR, voc:DIR or oscillator:SEED")]
+    #[error(
+        "'{text}' names no data set: expected mnist:DIR, cifar10:DIR, imagenet:DIR, voc:DIR or oscillator:SEED"
+    )]
     UnknownSource {
         /// The text as given.
         text: String,

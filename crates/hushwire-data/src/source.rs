@@ -145,7 +145,8 @@ impl Source {
             Dataset::Oscillator => {
                 // Sources that were not parsed may have any folder.
                 let seed = self.dir.to_str().and_then(|text| text.parse().ok());
-                let seed = seed.ok_or_else(|| DataError::UnknownSource { text: self.to_string() })?;
+                let seed =
+                    seed.ok_or_else(|| DataError::UnknownSource { text: self.to_string() })?;
                 let signals = Signals::new(seed, split);
                 let count = signals.total();
                 Ok(Samples::new(signals, limit, Some(count)))

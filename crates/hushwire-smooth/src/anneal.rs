@@ -50,7 +50,8 @@ impl Lattice {
             let size = |x: &mut usize, [a, b]: [usize; 2]| {
                 *x = if up { *x + 1 } else { x.saturating_sub(1) }.clamp(a, b);
             };
-            let bits = |x: &mut i32, [a, b]: [i32; 2]| *x = (*x + if up { 1 } else { -1 }).clamp(a, b);
+            let bits =
+                |x: &mut i32, [a, b]: [i32; 2]| *x = (*x + if up { 1 } else { -1 }).clamp(a, b);
             let (a, b) = (self.least, self.greatest);
             match random.u8(..4) {
                 0 => size(&mut next.pieces, [a.pieces, b.pieces]),
@@ -115,7 +116,8 @@ mod tests {
             let moved = next.pieces.abs_diff(point.pieces)
                 + next.degree.abs_diff(point.degree)
                 + (next.input_bits.abs_diff(point.input_bits)
-                    + next.coefficient_bits.abs_diff(point.coefficient_bits)) as usize;
+                    + next.coefficient_bits.abs_diff(point.coefficient_bits))
+                    as usize;
             assert_eq!(moved, 1, "{point:?} {next:?}");
             assert!(LATTICE.points().any(|p| p == next));
             point = next;
@@ -130,7 +132,9 @@ mod tests {
         let energy = |p: Point| {
             let far = |x: i32, at: i32| f64::from((x - at).abs());
             let hills = if p.pieces % 2 == 0 { 0.0 } else { 2.0 };
-            far(p.pieces as i32, 4) + far(p.degree as i32, 2) + far(p.input_bits, 5)
+            far(p.pieces as i32, 4)
+                + far(p.degree as i32, 2)
+                + far(p.input_bits, 5)
                 + far(p.coefficient_bits, 3)
                 + hills
         };

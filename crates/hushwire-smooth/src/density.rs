@@ -97,7 +97,8 @@ impl Histogram {
     }
 
     fn mass(&self, a: f64, b: f64) -> f64 {
-        let [a, b] = [a, b].map(|x| ((x - self.low) / self.width).clamp(0.0, self.shares.len() as f64));
+        let [a, b] =
+            [a, b].map(|x| ((x - self.low) / self.width).clamp(0.0, self.shares.len() as f64));
         let (first, last) = (a as usize, (b.ceil() as usize).min(self.shares.len()));
         let part = |bin: usize| (b.min(bin as f64 + 1.0) - a.max(bin as f64)).max(0.0);
         (first..last).map(|bin| self.shares[bin] * part(bin)).sum()
@@ -126,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_is_no_density_is_named() {
-        let of = |shares: &[f64]| Histogram::from_shares(0.0, 1.0, shares, 0.0).expect_err("broken").to_string();
+        let of = |shares: &[f64]| {
+            Histogram::from_shares(0.0, 1.0, shares, 0.0).expect_err("broken").to_string()
+        };
         assert!(of(&[1.0, f64::NAN]).contains("share 1 of the density is NaN"));
         assert!(of(&[-1.0]).contains("share 0 of the density is -1"));
         assert!(of(&[]).contains("empty"));

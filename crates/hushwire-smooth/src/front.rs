@@ -107,7 +107,9 @@ pub fn front(
         Method::Nfgen | Method::Chebyshev => fixed(target, method, around, most)?,
     };
     found.sort_by(|a, b| {
-        a.bits.cmp(&b.bits).then(criterion(method, &a.score).total_cmp(&criterion(method, &b.score)))
+        a.bits
+            .cmp(&b.bits)
+            .then(criterion(method, &a.score).total_cmp(&criterion(method, &b.score)))
     });
     let mut front: Vec<Candidate> = Vec::new();
     for candidate in found {
@@ -123,8 +125,7 @@ pub fn front(
 /// Lines whose slopes and intercepts are multiples of coarse units, so that few selectors code them.
 /// With such units dynamic programming finds the best division just the same.
 fn lines(target: &Target, around: &Surroundings, most: usize) -> Vec<Candidate> {
-    let units: Vec<(i32, i32)> =
-        SLOPES.flat_map(|s| INTERCEPTS.map(move |e| (s, s + e))).collect();
+    let units: Vec<(i32, i32)> = SLOPES.flat_map(|s| INTERCEPTS.map(move |e| (s, s + e))).collect();
     let found = units.into_par_iter().flat_map_iter(|(slope, intercept)| {
         let units = [2f64.powi(-intercept), 2f64.powi(-slope)];
         let intervals = Intervals::new(target, 1, Rounding::Early(units));
@@ -170,8 +171,7 @@ fn fixed(
     around: &Surroundings,
     most: usize,
 ) -> Result<Vec<Candidate>, SmoothError> {
-    let shapes: Vec<Point> =
-        LATTICE.points().filter(|p| p.pieces == 1).collect();
+    let shapes: Vec<Point> = LATTICE.points().filter(|p| p.pieces == 1).collect();
     let found = shapes.into_par_iter().map(|shape| {
         let format = format(shape.degree, shape.input_bits, shape.coefficient_bits);
         let fits = fit(target, method, most, shape.degree, format)?;
@@ -189,11 +189,7 @@ const STEPS: usize = 400;
 const HOT: f64 = 100.0;
 
 /// What the annealer finds within one bound on the error after the other.
-fn annealed(
-    target: &Target,
-    around: &Surroundings,
-    most: usize,
-) -> Vec<Candidate> {
+fn annealed(target: &Target, around: &Surroundings, most: usize) -> Vec<Candidate> {
     let greatest = Point { pieces: most, ..LATTICE.greatest };
     let lattice = Lattice { greatest, ..LATTICE };
     let mut known: HashMap<Point, Option<Candidate>> = HashMap::new();

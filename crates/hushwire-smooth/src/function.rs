@@ -159,7 +159,10 @@ mod tests {
         for function in Function::SMOOTH {
             for (tail, x) in function.tails().iter().zip([-40.0, 40.0]) {
                 if let Some([constant, slope]) = tail {
-                    assert!((function.eval(x) - constant - slope * x).abs() < 1e-14, "{function}({x})");
+                    assert!(
+                        (function.eval(x) - constant - slope * x).abs() < 1e-14,
+                        "{function}({x})"
+                    );
                 }
             }
         }

@@ -54,12 +54,13 @@ impl<'t> Intervals<'t> {
     pub(crate) fn new(target: &'t Target, degree: usize, rounding: Rounding) -> Self {
         let interpolation = Interpolation::new(degree);
         let mut all = Self { target, degree, rounding, interpolation, errors: Vec::new() };
-        all.errors = (0..target.cells()).into_par_iter().map(|first| all.from_cell(first)).collect();
+        all.errors =
+            (0..target.cells()).into_par_iter().map(|first| all.beginning_at(first)).collect();
         all
     }
 
     /// The errors of all intervals that begin at a cell.
-    fn from_cell(&self, first: usize) -> Vec<Errors> {
+    fn beginning_at(&self, first: usize) -> Vec<Errors> {
         let mut sums = Sums::new(self.target, first);
         (first + 1..=self.target.cells())
             .map(|end| {

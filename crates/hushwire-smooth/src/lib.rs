@@ -64,14 +64,8 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 6] = [
-        Self::Ours,
-        Self::OursMean,
-        Self::Nfgen,
-        Self::Chebyshev,
-        Self::Compact,
-        Self::Coded,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Ours, Self::OursMean, Self::Nfgen, Self::Chebyshev, Self::Compact, Self::Coded];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

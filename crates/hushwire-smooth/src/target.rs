@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn scores_are_those_of_the_definition() {
         let target = Target::new(Function::Silu, [-5.0, 5.0], &Density::Normal).expect("fine");
-        let zero = Piecewise { input_bits: 6, accumulator_bits: 6, knots: vec![], pieces: vec![vec![]] };
+        let zero =
+            Piecewise { input_bits: 6, accumulator_bits: 6, knots: vec![], pieces: vec![vec![]] };
         let score = target.score(&zero);
         // E|SiLU| by a sum over a far finer grid.
         let fine: f64 = (-50_000..50_000)

@@ -1,8 +1,8 @@
 //! Fits against numbers that others have reported.
 
 use hushwire_smooth::{
-    Candidate, Density, Format, Function, Histogram, Method, Score, SmoothError, Surroundings, Target,
-    fit, front,
+    Candidate, Density, Format, Function, Histogram, Method, Score, SmoothError, Surroundings,
+    Target, fit, front,
 };
 
 /// Function, degree, pieces; expectation under N(0, 1) and maximum on [-5, 5] that must be met.
@@ -33,7 +33,8 @@ fn ours_is_at_or_below_every_published_number() {
 #[test]
 fn no_method_beats_ours_at_what_it_is_made_for() {
     for function in [Function::Silu, Function::Tanh, Function::Softplus] {
-        let target = Target::with_cells(function, [-5.0, 5.0], &Density::Normal, 160).expect("a target");
+        let target =
+            Target::with_cells(function, [-5.0, 5.0], &Density::Normal, 160).expect("a target");
         for degree in [1, 2, 3] {
             let all = |method| fit(&target, method, 8, degree, Format::FINE).expect("fits");
             let mean = all(Method::OursMean);
@@ -54,7 +55,8 @@ fn no_method_beats_ours_at_what_it_is_made_for() {
 #[test]
 fn what_cannot_be_is_refused() {
     let few = Histogram::from_counts(-1.0, 1.0, &[1, 2], 0.1).expect("counts");
-    let target = Target::new(Function::Silu, [-1.0, 1.0], &Density::Histogram(few)).expect("a target");
+    let target =
+        Target::new(Function::Silu, [-1.0, 1.0], &Density::Histogram(few)).expect("a target");
     let error = fit(&target, Method::Ours, 4, 1, Format::FINE).expect_err("three samples");
     assert_eq!(error, SmoothError::Pieces { pieces: 4, samples: 3 });
     assert!(error.to_string().contains("4 pieces are more than the 3 samples"));
@@ -66,7 +68,8 @@ fn what_cannot_be_is_refused() {
 /// Fronts are fronts, of functions that the plan takes, and coded lines are on ours.
 #[test]
 fn fronts_trade_bits_for_errors() {
-    let target = Target::with_cells(Function::Gelu, [-6.0, 6.0], &Density::Normal, 96).expect("a target");
+    let target =
+        Target::with_cells(Function::Gelu, [-6.0, 6.0], &Density::Normal, 96).expect("a target");
     let around = Surroundings::usual(6.0, 6.0);
     let fronts = [Method::Ours, Method::Nfgen, Method::Compact, Method::Chebyshev]
         .map(|method| front(&target, method, &around).expect("a front"));
@@ -83,6 +86,9 @@ fn fronts_trade_bits_for_errors() {
     for squared in [1e-3, 1e-4, 1e-5] {
         let [ours, nfgen, compact, chebyshev] = [0, 1, 2, 3].map(|i| cheapest(&fronts[i], squared));
         println!("{squared:e}: {ours} {nfgen} {compact} {chebyshev}");
-        assert!(ours < nfgen && ours < compact && ours < chebyshev, "{ours} {nfgen} {compact} {chebyshev}");
+        assert!(
+            ours < nfgen && ours < compact && ours < chebyshev,
+            "{ours} {nfgen} {compact} {chebyshev}"
+        );
     }
 }

@@ -16,5 +16,7 @@ mod parties;
 mod polynomial;
 #[path = "cli/real_data.rs"]
 mod real_data;
+#[path = "cli/smooth.rs"]
+mod smooth;
 #[path = "cli/support.rs"]
 mod support;

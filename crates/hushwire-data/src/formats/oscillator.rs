@@ -28,8 +28,7 @@ const TEST: usize = 4_000;
 const TRAIN: usize = 20_000;
 
 /// Least and greatest z of the regimes that are not driven.
-const DAMPING: [[f64; 2]; 5] =
-    [[0.0, 0.06], [0.09, 0.25], [0.32, 0.65], [0.8, 1.2], [1.6, 4.0]];
+const DAMPING: [[f64; 2]; 5] = [[0.0, 0.06], [0.09, 0.25], [0.32, 0.65], [0.8, 1.2], [1.6, 4.0]];
 
 /// The signals of a split, made from a seed.
 pub(crate) struct Signals {
@@ -108,12 +107,7 @@ fn signal(class: usize, random: &mut Xoshiro256PlusPlus) -> [f64; READINGS] {
 }
 
 /// One step of the classical method of order four.
-fn runge_kutta(
-    t: f64,
-    y: [f64; 2],
-    h: f64,
-    slope: impl Fn(f64, [f64; 2]) -> [f64; 2],
-) -> [f64; 2] {
+fn runge_kutta(t: f64, y: [f64; 2], h: f64, slope: impl Fn(f64, [f64; 2]) -> [f64; 2]) -> [f64; 2] {
     let ahead = |k: [f64; 2], h: f64| [y[0] + h * k[0], y[1] + h * k[1]];
     let k1 = slope(t, y);
     let k2 = slope(t + h / 2.0, ahead(k1, h / 2.0));

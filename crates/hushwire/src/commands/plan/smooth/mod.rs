@@ -1,6 +1,11 @@
 //! `hushwire plan smooth`
 
+mod measure;
+mod network;
+mod search;
 mod table;
+
+use std::fmt;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -11,12 +16,17 @@ use crate::args::JsonArg;
 
 /// Replace smooth activations (SiLU, GELU, Mish, tanh, ...) by piecewise polynomials
 ///
-/// Fits know where the inputs of a function are; here N(0, 1).
+/// Densities of the inputs are measured on calibration images, and how much the network's output
+/// depends on each layer. Every layer gets its own pieces, degree and number format, so that the whole
+/// costs least while it loses no more accuracy than allowed on images that were held back. With
+/// --fit-table no network is needed: the table says how well functions are fitted under N(0, 1).
 #[derive(clap::Args)]
 pub struct Args {
     /// Print how well every function is fitted by every method: pieces 2 to 16, degrees 1 to 5
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["model", "data", "output"])]
     fit_table: bool,
+    #[command(flatten)]
+    network: network::NetworkArgs,
     #[command(flatten)]
     table: table::TableArgs,
     #[command(flatten)]
@@ -26,6 +36,12 @@ pub struct Args {
 /// A way to fit, by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Way(Method);
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl ValueEnum for Way {
     fn value_variants<'a>() -> &'a [Self] {
@@ -56,5 +72,9 @@ impl ValueEnum for Way {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    table::run(&args.table, args.json)
+    if args.fit_table {
+        table::run(&args.table, args.json)
+    } else {
+        network::run(&args.network, args.json)
+    }
 }

@@ -1,0 +1,214 @@
+//! The cheapest functions for all layers within a bound on the loss of accuracy.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use hushwire_data::{Label, Preprocess, Sample, argmax};
+use hushwire_fixed::Program;
+use hushwire_graph::{Executor, Model, Tensor};
+use hushwire_plan::float::{GateHooks, Observed};
+use hushwire_plan::{Gate, Plan};
+use hushwire_planner::knapsack::{Choice, solve};
+use hushwire_smooth::{Candidate, Method, Surroundings, front};
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::measure::{Layer, Seen, replace};
+use crate::classes;
+use crate::fixed::Fixed;
+use crate::images;
+
+/// Budgets that are tried on the way to the least one.
+const TRIALS: usize = 9;
+
+/// Labelled images that no function was fitted to, and what the network makes of them.
+pub struct HeldBack<'m> {
+    model: &'m Model,
+    batches: Vec<Tensor>,
+    labels: Vec<u32>,
+    right: Vec<bool>,
+}
+
+/// A loss of accuracy on held-back images, in points.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Loss {
+    /// Accuracy lost; below zero if it was won.
+    pub points: f64,
+    /// Its standard error: from the images that were right under one of the two and not the other.
+    pub error: f64,
+}
+
+impl Loss {
+    fn within(self, most: f64) -> bool {
+        self.points + self.error <= most
+    }
+}
+
+impl<'m> HeldBack<'m> {
+    /// Runs the network as it is.
+    pub fn new(
+        model: &'m Model,
+        preprocess: &Preprocess,
+        samples: &[Sample],
+        batch: usize,
+    ) -> Result<HeldBack<'m>> {
+        let label = |sample: &Sample| match sample.label {
+            Label::Class(class) => Ok(class),
+            Label::Mask(_) => bail!("the bound on accuracy needs one label per image"),
+        };
+        let labels = samples.iter().map(label).collect::<Result<Vec<u32>>>()?;
+        let inputs = samples.iter().map(|sample| images::input_of(preprocess, sample));
+        let inputs: Vec<Vec<f32>> = inputs.collect::<Result<_>>()?;
+        let batches = inputs.chunks(batch).map(|b| images::batch(&model.graph, b.to_vec()));
+        let mut held = HeldBack { model, batches: batches.collect(), labels, right: Vec::new() };
+        held.right = held.float(&Plan::exact(&model.graph))?;
+        Ok(held)
+    }
+
+    /// Share of images that the network is right about.
+    pub fn accuracy(&self) -> f64 {
+        self.right.iter().filter(|right| **right).count() as f64 / self.right.len() as f64
+    }
+
+    fn float(&self, plan: &Plan) -> Result<Vec<bool>> {
+        let executor = Executor::new(self.model);
+        let run = |batch: &Tensor| -> Result<Vec<f32>> {
+            let mut ignore = |_: Observed<'_>| {};
+            let mut hooks = GateHooks::new(&self.model.graph, plan, &mut ignore);
+            Ok(executor.run_with(batch, &mut hooks)?.data)
+        };
+        let logits: Result<Vec<Vec<f32>>> = self.batches.par_iter().map(run).collect();
+        Ok(self.judge(&logits?.concat()))
+    }
+
+    fn judge(&self, logits: &[f32]) -> Vec<bool> {
+        let count = classes::count(&self.model.graph);
+        let offset = classes::offset(&self.model.graph);
+        let rows = logits.chunks(count).zip(&self.labels);
+        rows.map(|(row, label)| {
+            argmax(row, count).first().is_some_and(|found| *found as u32 == label + offset)
+        })
+        .collect()
+    }
+
+    fn loss(&self, right: &[bool]) -> Loss {
+        let pairs = || self.right.iter().zip(right);
+        let lost = pairs().filter(|(a, b)| **a && !**b).count() as f64;
+        let won = pairs().filter(|(a, b)| !**a && **b).count() as f64;
+        let share = 100.0 / right.len() as f64;
+        Loss { points: (lost - won) * share, error: (lost + won).sqrt() * share }
+    }
+
+    /// The loss under a plan in floating point.
+    pub fn float_loss(&self, plan: &Plan) -> Result<Loss> {
+        Ok(self.loss(&self.float(plan)?))
+    }
+
+    /// The loss in clear fixed point.
+    pub fn fixed_loss(&self, program: &Arc<Program>) -> Loss {
+        let fixed = Fixed::new(program, &self.model.params);
+        let run = |batch: &Tensor| fixed.run(batch.batch(), &batch.data).0;
+        let logits: Vec<Vec<f32>> = self.batches.par_iter().map(run).collect();
+        self.loss(&self.judge(&logits.concat()))
+    }
+}
+
+/// The functions that each layer may have, cheapest first.
+pub fn fronts(
+    layers: &[Layer],
+    seen: &[Seen],
+    method: Method,
+    bar: &ProgressBar,
+) -> Result<Vec<Vec<Candidate>>> {
+    bar.set_length(layers.len() as u64);
+    let one = |(layer, seen): (&Layer, &Seen)| {
+        let around = Surroundings::usual(seen.input, seen.output);
+        let found = front(&seen.target(layer.function)?, method, &around)?;
+        bar.inc(1);
+        Ok(found)
+    };
+    layers.iter().zip(seen).map(one).collect()
+}
+
+/// A choice for every layer.
+pub struct Chosen {
+    /// The plan, without number formats.
+    pub plan: Plan,
+    /// For each layer the candidate.
+    pub candidates: Vec<Candidate>,
+    /// Loss on held-back images in floating point.
+    pub loss: Loss,
+    /// What it may cost, in bits per image.
+    pub budget: u64,
+}
+
+/// Chooses within budgets.
+pub struct Search<'a> {
+    pub layers: &'a [Layer],
+    pub fronts: &'a [Vec<Candidate>],
+    pub seen: &'a [Seen],
+    pub held: &'a HeldBack<'a>,
+}
+
+impl Search<'_> {
+    fn items(&self) -> Vec<Vec<Choice>> {
+        let layers = self.layers.iter().zip(self.fronts).zip(self.seen);
+        let item = |((layer, front), seen): ((&Layer, &Vec<Candidate>), &Seen)| {
+            let weight = seen.sensitivity.unwrap_or(1.0);
+            let choice = |c: &Candidate| Choice {
+                cost: c.bits * layer.elements,
+                loss: weight * c.score.squared,
+            };
+            front.iter().map(choice).collect()
+        };
+        layers.map(item).collect()
+    }
+
+    /// The plan that disturbs the output least within a budget, and what it loses.
+    pub fn within(&self, budget: u64) -> Result<Chosen> {
+        let solution = solve(&self.items(), budget, 1e-4)?;
+        let chosen = solution.choices.iter().zip(self.fronts);
+        let candidates: Vec<Candidate> = chosen.map(|(i, front)| front[*i].clone()).collect();
+        let mut plan = Plan::exact(&self.held.model.graph);
+        for (layer, candidate) in self.layers.iter().zip(&candidates) {
+            replace(&mut plan, &layer.name, Gate::Piecewise(candidate.function.clone()));
+        }
+        let loss = self.held.float_loss(&plan)?;
+        Ok(Chosen { plan, candidates, loss, budget })
+    }
+
+    /// The cheapest plan that is found to lose no more than `most` points, its standard error included,
+    /// by bisection over budgets.
+    pub fn cheapest(&self, most: f64, bar: &ProgressBar) -> Result<Chosen> {
+        let items = self.items();
+        let sum = |of: fn(&[Choice]) -> Option<u64>| -> u64 {
+            items.iter().filter_map(|item| of(item)).sum()
+        };
+        let least = sum(|item| item.iter().map(|choice| choice.cost).min());
+        let greatest = sum(|item| item.iter().map(|choice| choice.cost).max());
+        bar.set_length(TRIALS as u64);
+        let mut best = self.within(greatest)?;
+        if !best.loss.within(most) {
+            bail!(
+                "even the most precise functions lose {:.3} points, give or take {:.3}, of the \
+                 {:.2}% on held-back images; at most {most} were allowed",
+                best.loss.points,
+                best.loss.error,
+                100.0 * self.held.accuracy()
+            );
+        }
+        let (mut low, mut high) = ((least as f64).ln(), (greatest as f64).ln());
+        for _ in 1..TRIALS {
+            bar.inc(1);
+            let budget = ((low + high) / 2.0).exp();
+            let chosen = self.within((budget as u64).max(least))?;
+            if chosen.loss.within(most) {
+                (best, high) = (chosen, budget.ln());
+            } else {
+                low = budget.ln();
+            }
+        }
+        Ok(best)
+    }
+}

@@ -1,0 +1,41 @@
+//! `hushwire plan smooth`
+
+use crate::support::Bench;
+
+#[test]
+fn fits_are_tabulated() {
+    let bench = Bench::new();
+    let options = "--fit-table --function silu --degree 2 --pieces 4";
+    let table = bench.json(&format!("plan smooth {options}"));
+    let fits = table["fits"].as_array().unwrap();
+    assert_eq!(fits.len(), 3 * 5, "three numbers of pieces, five methods: {table}");
+    let of = |method: &str, pieces: u64| {
+        let row = fits.iter().find(|row| row["method"] == method && row["pieces"] == pieces);
+        let number = |key: &str| row.unwrap()[key].as_f64().unwrap();
+        (number("expected"), number("max"))
+    };
+    // Interpolation on four equal pieces has an error that can be computed by hand.
+    let (expected, max) = of("chebyshev", 4);
+    assert!((expected - 1.367e-2).abs() < 5e-5 && (max - 2.256e-2).abs() < 5e-5, "{table}");
+    let ours = of("ours", 4);
+    assert!(ours.0 < 2.5e-3 && ours.1 < 1.5e-2, "{table}");
+    assert!(of("ours-mean", 4).0 < 1.5e-3, "{table}");
+    let csv = bench.text(&format!("plan smooth {options} --with nfgen --csv"));
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.lines().nth(3).unwrap().starts_with("silu,2,4,nfgen,"), "{csv}");
+    let text = bench.text(&format!("plan smooth {options}"));
+    assert!(text.contains("ours-mean") && text.contains("N(0, 1)"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_fitted_is_refused() {
+    let bench = Bench::new();
+    let pole = bench.error("plan smooth --fit-table --function reciprocal", 1);
+    assert!(pole.contains("pole at 0, inside -5..5"), "{pole}");
+    let range = bench.error("plan smooth --fit-table --range 3,3", 1);
+    assert!(range.contains("range 3..3"), "{range}");
+    let pieces = bench.error("plan smooth --fit-table --range 0,0.25 --pieces 9", 1);
+    assert!(pieces.contains("9 pieces are more than the 8 samples"), "{pieces}");
+    let degree = bench.error("plan smooth --fit-table --degree 9", 1);
+    assert!(degree.contains("degree 9"), "{degree}");
+}

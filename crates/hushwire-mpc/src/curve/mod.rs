@@ -214,7 +214,7 @@ impl Messages for CurveLayout<'_> {
 
 impl<W: Word> Part<W> for CurveLayout<'_> {
     type Asking = client::Asking<W>;
-    type Serving = Box<server::Serving<W>>;
+    type Serving = server::Serving<W>;
     type Wire = Vec<W>;
 
     fn deal(&self, p0: &Prf, p1: &Prf) -> Dealt<Vec<W>> {
@@ -249,20 +249,16 @@ impl<W: Word> Part<W> for CurveLayout<'_> {
         p1: &Prf,
         received: &Received<'_>,
         v1: &[W],
-    ) -> Result<(Vec<u8>, Box<server::Serving<W>>), MpcError> {
-        let (message, opened) = server::open(self, layer, p1, received, v1)?;
-        Ok((message, Box::new(opened)))
+    ) -> Result<(Vec<u8>, server::Serving<W>), MpcError> {
+        server::open(self, layer, p1, received, v1)
     }
 
     fn hear(
         &self,
         layer: &str,
-        state: Box<server::Serving<W>>,
+        state: server::Serving<W>,
         message: &[u8],
-    ) -> Result<Next<Box<server::Serving<W>>, Vec<W>>, MpcError> {
-        Ok(match state.hear(self, layer, message)? {
-            Next::Done(wire) => Next::Done(wire),
-            Next::Say(answer, state) => Next::Say(answer, Box::new(state)),
-        })
+    ) -> Result<Next<server::Serving<W>, Vec<W>>, MpcError> {
+        state.hear(self, layer, message)
     }
 }

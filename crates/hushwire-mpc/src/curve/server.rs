@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// The server's state between two messages.
 pub(crate) enum Serving<W> {
     /// The inputs are opened.
-    Opened(Opened<W>),
+    Opened(Box<Opened<W>>),
     /// Its truncated shares of the results are known, the client's are not.
     Decided { own: Vec<W>, rest: Rest },
     /// The results are opened and wait for their carries.
@@ -92,7 +92,8 @@ pub(super) fn open<W: Word>(
         material: Zeroizing::new(material.0.to_vec()),
         carry_masks: layout.stream(p1, Purpose::IdentityBit).bits(layout.carries()),
     };
-    Ok((out, Serving::Opened(Opened { public, mask, deciding, signs, masks, rest })))
+    let opened = Opened { public, mask, deciding, signs, masks, rest };
+    Ok((out, Serving::Opened(Box::new(opened))))
 }
 
 impl<W: Word> Serving<W> {
@@ -107,6 +108,7 @@ impl<W: Word> Serving<W> {
             |what| move |source| MpcError::Message { what, layer: layer.to_owned(), source };
         match self {
             Serving::Opened(part) => {
+                let part = *part;
                 let mut heard = Sections(heard);
                 if layout.thresholds.at_once() {
                     let theirs = heard.take(layout.selecting_len());

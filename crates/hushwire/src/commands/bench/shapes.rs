@@ -41,10 +41,15 @@ const MILLION: [usize; 3] = [64, 128, 128];
 /// The convolution works on a small image that is then enlarged, and one element is read at the
 /// end, so that next to nothing but the ReLUs costs anything.
 pub(super) fn relus() -> Model {
+    activations(Activation::Relu)
+}
+
+/// 2^20 activations, made as [`relus`] are.
+pub(super) fn activations(activation: Activation) -> Model {
     let mut draft = Draft::new([MILLION[0], 16, 16]);
     let large = draft.large_share();
-    let relu = draft.relu(large);
-    draft.first_element(relu);
+    let active = draft.activation("large.active", large, activation);
+    draft.first_element(active);
     draft.finish()
 }
 
@@ -121,8 +126,12 @@ impl Draft {
 
     fn relu(&mut self, x: NodeId) -> NodeId {
         let name = format!("{}.relu", self.nodes[x.0].name);
+        self.activation(&name, x, Activation::Relu)
+    }
+
+    fn activation(&mut self, name: &str, x: NodeId, activation: Activation) -> NodeId {
         let shape = self.nodes[x.0].shape.0.clone();
-        self.push(&name, Op::Activation(Activation::Relu), &[x], &shape)
+        self.push(name, Op::Activation(activation), &[x], &shape)
     }
 
     fn add(&mut self, name: &str, a: NodeId, b: NodeId) -> NodeId {
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn shapes_are_valid_networks_and_survive_their_file() {
-        for model in [resnet18(100), relus(), maxima()] {
+        for model in [resnet18(100), relus(), maxima(), activations(Activation::Mish)] {
             model.validate().unwrap();
             let read = Model::from_onnx_bytes(&model.to_onnx(), None).unwrap();
             assert_eq!(read, model);

@@ -9,8 +9,9 @@ use hushwire_fixed::program::Op;
 use hushwire_fixed::{Program, Settings};
 use hushwire_graph::Model;
 use hushwire_mpc::{Comparison, Job};
+use hushwire_plan::Plan;
 
-use super::trial::Task;
+use super::trial::{Phase, Task};
 use crate::args::Line;
 use crate::images;
 use crate::network::Network;
@@ -54,11 +55,19 @@ impl Subject {
         Subject::from_bytes(folder, name, &model.to_onnx())
     }
 
+    /// A network made for measuring, with gates for its activations.
+    pub fn planned(folder: &Path, name: &str, model: &Model, gates: &Plan) -> Result<Subject> {
+        let plan = folder.join(format!("{name}.gates.toml"));
+        write(&plan, gates.to_text().as_bytes())?;
+        let file = folder.join(format!("{name}.onnx"));
+        write(&file, &model.to_onnx())?;
+        Subject::load(folder, name, &ModelArg { model: file, plan: Some(plan) })
+    }
+
     /// A network from the bytes of an ONNX file.
     pub fn from_bytes(folder: &Path, name: &str, onnx: &[u8]) -> Result<Subject> {
         let model = folder.join(format!("{name}.onnx"));
-        std::fs::write(&model, onnx)
-            .with_context(|| format!("cannot write {}", model.display()))?;
+        write(&model, onnx)?;
         Subject::load(folder, name, &ModelArg { model, plan: None })
     }
 
@@ -68,8 +77,7 @@ impl Subject {
         let calibration = || images::synthetic(&network.model.graph);
         let planned = network.plan(arg.plan.as_deref(), &Settings::default(), calibration)?;
         let plan = folder.join(format!("{name}.toml"));
-        std::fs::write(&plan, planned.plan.to_text())
-            .with_context(|| format!("cannot write {}", plan.display()))?;
+        write(&plan, planned.plan.to_text().as_bytes())?;
         Ok(Subject { model: network.path, plan, program: planned.program })
     }
 
@@ -84,8 +92,19 @@ impl Subject {
         Job::new(Arc::clone(&self.program), 1, comparison)
     }
 
-    /// Whether an operation of its program is a gate.
-    pub fn is_gate(&self, op: usize) -> bool {
-        matches!(self.program.ops[op], Op::Gate(_) | Op::Curve(_))
+    /// What all parties execute.
+    pub fn program(&self) -> &Program {
+        &self.program
     }
+
+    /// Bytes of the gates in a phase.
+    pub fn gate_bytes(&self, phase: &Phase) -> f64 {
+        let is_gate = |op: usize| matches!(self.program.ops[op], Op::Gate(_) | Op::Curve(_));
+        let of_gates = phase.of_ops.iter().filter(|(op, _)| is_gate(*op));
+        of_gates.map(|(_, bytes)| *bytes as f64).sum()
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

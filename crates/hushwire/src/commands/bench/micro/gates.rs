@@ -35,10 +35,7 @@ fn gates(
         let subject = Subject::made(&folder, name, &model())?;
         let measured = trial::run(&subject.task(comparison, None))?;
         let first = measured.first();
-        let bytes = |phase: &Phase| -> f64 {
-            let of_gates = phase.of_ops.iter().filter(|(op, _)| subject.is_gate(*op));
-            of_gates.map(|(_, bytes)| *bytes as f64).sum::<f64>() / f64::from(count)
-        };
+        let bytes = |phase: &Phase| subject.gate_bytes(phase) / f64::from(count);
         let (offline, online) = (bytes(&first.offline), bytes(&first.online));
         Ok([
             offline + online,

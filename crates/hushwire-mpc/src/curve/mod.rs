@@ -23,6 +23,7 @@ mod deal;
 mod evaluate;
 mod server;
 
+#[cfg(feature = "test-support")]
 pub(crate) use client::share;
 
 use crate::MpcError;

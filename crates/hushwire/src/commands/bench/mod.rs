@@ -10,6 +10,7 @@ mod networks;
 mod planner;
 mod polynomial;
 mod shapes;
+mod smooth;
 mod subject;
 mod timing;
 pub mod trial;
@@ -64,6 +65,8 @@ enum Suite {
     /// Whole networks in three processes: on this machine's own line, on an emulated LAN (1 ms,
     /// 1 Gbit/s) and on an emulated WAN (40 ms, 100 Mbit/s)
     Networks,
+    /// 2^20 GELUs, SiLUs and Mishes as piecewise polynomials, in three processes
+    Smooth,
     /// ReLU as a composite polynomial: proved error, depth, multiplications
     Polynomial,
     /// Operations on encrypted vectors, and networks on encrypted images
@@ -78,6 +81,7 @@ impl Suite {
         match self {
             Suite::Micro => micro::run(bench),
             Suite::Networks => networks::run(bench, &args.model, args.profile.as_deref()),
+            Suite::Smooth => smooth::run(bench),
             Suite::Polynomial => polynomial::run(bench),
             Suite::He => he::run(bench),
             Suite::Planner => planner::run(bench),

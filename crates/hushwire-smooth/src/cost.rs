@@ -3,6 +3,8 @@
 
 use hushwire_plan::Piecewise;
 
+use crate::Format;
+
 /// What surrounds a gate, as far as its cost depends on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Surroundings {
@@ -29,13 +31,11 @@ impl Surroundings {
     /// Bits that are sent for one element, offline and online together; nothing if the gate's numbers
     /// do not fit the ring.
     pub fn bits(&self, function: &Piecewise) -> Option<u64> {
-        let exponent = |x: f64| if x <= 0.0 { 0 } else { x.log2().floor() as i32 + 1 };
         let (input_bits, computed) = (function.input_bits, function.accumulator_bits);
-        let fractional = (self.activation_bits - exponent(self.output)).min(computed);
+        let fractional = self.output_bits(computed);
         let magnitude = (fractional + exponent(self.output) + self.headroom).max(1);
         let farthest = function.knots.iter().fold(0.0f64, |m, knot| m.max(knot.abs()));
-        let form = self.input * 2f64.powi(self.headroom) + farthest;
-        let form_bits = (input_bits + exponent(form) + 1).max(2);
+        let form_bits = self.form_bits(input_bits, farthest);
         let dropped = computed - fractional;
         let kept = (magnitude + 2).max(form_bits - dropped);
         let width = kept + dropped;
@@ -46,14 +46,45 @@ impl Surroundings {
         let compared = form_bits.min(self.window_bits) - 1;
         let encoding = function.quantise(2f64.powi(-input_bits)).encode();
         let selectors = encoding.selectors.len() as i32;
-        let powers = (encoding.degree() as i32 - 1).max(0);
+        let products = encoding.dealt_bits(width as u32) as i32;
         let high = self.ring - kept;
-        let dealt = if knots == 0 { 0 } else { tables(compared) + knots * products(compared) + 1 };
-        let offline = dealt + width * (powers + encoding.elements() as i32) + high + width;
+        let dealt = if knots == 0 { 0 } else { tables(compared) + knots * of_knot(compared) + 1 };
+        let offline = dealt + products + high + width;
         let opened = 2 * knots * 2 * ((compared + 3) / 4 - 1).max(0);
         let online = width + opened + 2 * selectors + kept + 1 + high;
         u64::try_from(offline + online).ok()
     }
+
+    /// Bound on what the rounding of the output adds to the error.
+    pub(crate) fn output_rounding(&self, format: &Format) -> f64 {
+        let bits = self.output_bits(format.accumulator_bits);
+        if bits < format.accumulator_bits { 2f64.powi(-bits) } else { 0.0 }
+    }
+
+    /// How far before a knot an input may count as behind it: the bits that are not looked at.
+    pub(crate) fn undecided(&self, format: &Format) -> f64 {
+        let low = (self.form_bits(format.input_bits, FARTHEST) - self.window_bits).max(0);
+        2f64.powi(low - format.input_bits)
+    }
+
+    /// Fractional bits of the output.
+    fn output_bits(&self, computed: i32) -> i32 {
+        (self.activation_bits - exponent(self.output)).min(computed)
+    }
+
+    /// Bits of an input less a knot, where none is farther from zero than `farthest`.
+    fn form_bits(&self, input_bits: i32, farthest: f64) -> i32 {
+        let form = self.input * 2f64.powi(self.headroom) + farthest;
+        (input_bits + exponent(form) + 1).max(2)
+    }
+}
+
+/// A knot that no fit has beyond.
+const FARTHEST: f64 = 16.0;
+
+/// The least e with x < 2^e; 0 for 0.
+fn exponent(x: f64) -> i32 {
+    if x <= 0.0 { 0 } else { x.log2().floor() as i32 + 1 }
 }
 
 /// Bits of the digit tables that all knots share.
@@ -63,7 +94,7 @@ fn tables(compared: i32) -> i32 {
 }
 
 /// Bits for each knot.
-fn products(compared: i32) -> i32 {
+fn of_knot(compared: i32) -> i32 {
     let digits = (compared + 3) / 4;
     if digits <= 1 { 0 } else { 3 * (1 << (digits - 1)) - 2 * digits - 1 }
 }

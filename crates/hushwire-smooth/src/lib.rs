@@ -12,6 +12,7 @@
 pub mod anneal;
 mod chebyshev;
 mod cost;
+mod cover;
 mod density;
 mod error;
 mod front;
@@ -24,6 +25,7 @@ mod target;
 use hushwire_plan::Piecewise;
 
 pub use cost::Surroundings;
+pub use cover::within;
 pub use density::{Density, Histogram};
 pub use error::SmoothError;
 pub use front::{Candidate, front};

@@ -48,7 +48,7 @@ pub(super) fn deal<W: Word>(layout: &CurveLayout<'_>, p0: &Prf, p1: &Prf) -> Dea
         let c = lanes::<W>(&c0.xor(&c1));
         for power in &powers[..selector.delta.len()] {
             let mut products: Vec<W> = power.iter().zip(&c).map(|(m, c)| m.and(*c)).collect();
-            section(&mut own, width, &mut products);
+            section(&mut own, selector.dealt_bits(width), &mut products);
         }
     }
 

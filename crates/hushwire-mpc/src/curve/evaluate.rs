@@ -4,7 +4,8 @@ use crate::gate::lanes;
 use hushwire_plan::Encoding;
 use hushwire_ring::{Bits, Vectorised, Word, vectorise};
 
-/// One party's shares of what the helper dealt, one number per element each, modulo 2^W.
+/// One party's shares of what the helper dealt, one number per element each: modulo 2^W, or modulo
+/// less where what they are multiplied by is a multiple of a power of two.
 pub(super) struct Shares<W> {
     /// \[m^i\], from the first power on.
     pub powers: Vec<Vec<W>>,

@@ -33,6 +33,7 @@ use crate::keys::{Purpose, stream};
 use crate::thresholds::Thresholds;
 use hushwire_fixed::CurveGate;
 use hushwire_fss::{Prf, Stream};
+use hushwire_plan::Selector;
 use hushwire_ring::{Bits, Word, packed_len};
 use std::ops::Range;
 use zeroize::Zeroizing;
@@ -123,9 +124,12 @@ impl<'a> CurveLayout<'a> {
         self.curve.encoding.degree().saturating_sub(1)
     }
 
-    /// Ring elements of W bits that are dealt for each element.
-    fn dealt_elements(&self) -> usize {
-        self.powers() + self.curve.encoding.elements()
+    /// Bytes of what is dealt of the powers and selectors.
+    fn products_len(&self) -> usize {
+        let (count, width) = (self.count(), self.curve.width);
+        let of_selector = |s: &Selector| s.delta.len() * packed_len(count, s.dealt_bits(width));
+        let selectors = self.curve.encoding.selectors.iter().map(of_selector);
+        selectors.sum::<usize>() + self.powers() * packed_len(count, width)
     }
 
     /// Bytes of the shares of msb(m).
@@ -146,7 +150,7 @@ impl<'a> CurveLayout<'a> {
     /// From shares of the decisions at the knots to shares of the selecting bits; the client adds what
     /// is public.
     fn selecting(&self, decisions: &[Bits], client: bool) -> Vec<Bits> {
-        let of_selector = |selector: &hushwire_plan::Selector| {
+        let of_selector = |selector: &Selector| {
             let mut bits = Bits::zeros(self.count());
             let deciding = selector.deciding(decisions.len());
             let chosen = decisions.iter().enumerate().filter(|(i, _)| deciding >> i & 1 == 1);
@@ -181,7 +185,7 @@ impl Messages for CurveLayout<'_> {
     fn dealt_len(&self) -> usize {
         self.thresholds.table_len()
             + self.signs_len()
-            + self.dealt_elements() * packed_len(self.count(), self.curve.width)
+            + self.products_len()
             + packed_len(self.count(), self.high())
     }
 

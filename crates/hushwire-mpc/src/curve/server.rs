@@ -149,17 +149,18 @@ fn results<W: Word>(
     let Rest { material, carry_masks } = rest;
     let (width, count) = (layout.curve.width, layout.count());
     let mut sections = Sections(&material);
-    let mut section = || {
+    let mut section = |bits| {
         let mut values = vec![W::ZERO; count];
-        unpack(sections.take(packed_len(count, width)), width, &mut values).map(|()| values)
+        unpack(sections.take(packed_len(count, bits)), bits, &mut values).map(|()| values)
     };
     let mut powers = vec![mask];
     for _ in 0..layout.powers() {
-        powers.push(section()?);
+        powers.push(section(width)?);
     }
     let mut selected = Vec::with_capacity(layout.curve.encoding.selectors.len());
     for selector in &layout.curve.encoding.selectors {
-        selected.push(selector.delta.iter().map(|_| section()).collect::<Result<_, _>>()?);
+        let bits = selector.dealt_bits(width);
+        selected.push(selector.delta.iter().map(|_| section(bits)).collect::<Result<_, _>>()?);
     }
     let shares = Shares { powers, selected };
     let mut own = evaluate(&layout.curve.encoding, public, selecting, &shares, true);

@@ -51,6 +51,17 @@ fn a_million_relus_cost_few_bytes() {
 }
 
 #[test]
+fn a_million_smooth_activations_cost_few_bytes_and_are_near_the_function() {
+    let bench = Bench::new();
+    let report = metrics(&bench, "bench --suite smooth --only gelu.");
+    let metric = |name: &str| report[format!("gelu.{name}")].as_f64().unwrap();
+    assert!(metric("total_bytes") <= 80.0 && metric("round_trips") <= 3.0, "{report}");
+    assert!(metric("online_bytes") < metric("total_bytes"), "{report}");
+    let error = metric("max_error");
+    assert!(error > 1e-4 && error <= 1e-2, "{report}");
+}
+
+#[test]
 fn networks_are_measured_under_their_names() {
     let bench = Bench::new();
     bench.mnist(4);

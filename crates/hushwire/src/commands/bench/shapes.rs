@@ -47,6 +47,8 @@ pub(super) fn relus() -> Model {
 /// 2^20 activations, made as [`relus`] are.
 pub(super) fn activations(activation: Activation) -> Model {
     let mut draft = Draft::new([MILLION[0], 16, 16]);
+    // Weights for activations whose inputs have the variance one, not two as a ReLU's.
+    draft.gain = if activation == Activation::Relu { 1.0 } else { 0.5 };
     let large = draft.large_share();
     let active = draft.activation("large.active", large, activation);
     draft.first_element(active);
@@ -71,6 +73,8 @@ struct Draft {
     infos: Vec<ParamInfo>,
     tensors: Vec<Tensor>,
     random: fastrand::Rng,
+    /// Factor of all weights.
+    gain: f32,
 }
 
 impl Draft {
@@ -80,6 +84,7 @@ impl Draft {
             infos: Vec::new(),
             tensors: Vec::new(),
             random: fastrand::Rng::with_seed(SEED),
+            gain: 1.0,
         };
         draft.push("input", Op::Input, &[], &input);
         draft
@@ -102,7 +107,7 @@ impl Draft {
     /// Weights that keep the variance of what follows a ReLU.
     fn weight(&mut self, node: &str, dims: &[usize]) -> ParamId {
         let inputs: usize = dims[1..].iter().product();
-        let bound = (6.0 / inputs as f32).sqrt();
+        let bound = self.gain * (6.0 / inputs as f32).sqrt();
         let count = dims.iter().product();
         let data = (0..count).map(|_| (2.0 * self.random.f32() - 1.0) * bound).collect();
         self.tensors.push(Tensor::new(dims, data));

@@ -1,13 +1,17 @@
 //! 2^20 smooth activations as piecewise polynomials, by three processes over TLS.
+//!
+//! Three accuracies show what precision costs.
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use hushwire_fixed::program::Op;
-use hushwire_fixed::{CurveGate, Program};
-use hushwire_graph::Activation;
+use hushwire_fixed::{CurveGate, Program, Settings};
+use hushwire_graph::{Activation, Model};
 use hushwire_mpc::Comparison;
 use hushwire_mpc::cost::Prediction;
 use hushwire_plan::{Gate, Piecewise, Plan};
-use hushwire_smooth::{Density, Function, Goal, Histogram, Method, Surroundings, Target, front};
+use hushwire_smooth::{Function, Surroundings, within};
 
 use super::subject::Subject;
 use super::trial::{self, Phase};
@@ -16,14 +20,11 @@ use super::{Bench, shapes};
 /// Activations.
 const COUNT: u32 = 1 << 20;
 
-/// Errors that functions are computed to.
-const ERRORS: [(&str, f64); 3] = [("", 1e-2), ("_middle", 3e-3), ("_fine", 1e-3)];
+/// Errors that functions are computed to, and the bits of magnitude that outputs need for them.
+const ERRORS: [(&str, f64, i32); 3] = [("", 1e-2, 12), ("_middle", 3e-3, 13), ("_fine", 1e-3, 15)];
 
-/// Where tails may begin, on either side.
-const ENDS: [f64; 4] = [4.0, 6.0, 8.0, 10.0];
-
-/// Largest magnitude that formats are chosen for, before headroom.
-const RANGE: f64 = 8.0;
+/// Largest magnitude of the inputs: activations behind a normalisation.
+const RANGE: f64 = 5.0;
 
 /// Measures GELU, SiLU and Mish with both comparisons.
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
@@ -33,10 +34,10 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         (Activation::Mish, Function::Mish),
     ];
     for (activation, function) in activations {
-        for (accuracy, error) in ERRORS {
+        for (accuracy, error, bits) in ERRORS {
             for (suffix, comparison) in [("", Comparison::Digits), ("_dcf", Comparison::Dcf)] {
                 let name = format!("{}{accuracy}{suffix}", function.name());
-                measure(bench, &name, activation, function, error, comparison)?;
+                measure(bench, &name, activation, (function, error, bits), comparison)?;
             }
         }
     }
@@ -47,18 +48,14 @@ fn measure(
     bench: &mut Bench,
     name: &str,
     activation: Activation,
-    function: Function,
-    error: f64,
+    (function, error, activation_bits): (Function, f64, i32),
     comparison: Comparison,
 ) -> Result<()> {
     let folder = bench.folder().to_owned();
     let names = ["total_bytes", "online_bytes", "round_trips", "seconds", "max_error"];
     bench.measure(names.map(|what| format!("{name}.{what}")), || {
         let model = shapes::activations(activation);
-        let mut plan = Plan::exact(&model.graph);
-        plan.sites[0].gate = Gate::Piecewise(fit(function, error)?);
-        let subject = Subject::planned(&folder, name, &model, &plan)?;
-        let largest = worst_error(subject.program(), function)?;
+        let (subject, largest) = cheapest(&folder, name, &model, function, error, activation_bits)?;
         let prediction = Prediction::new(&subject.job(comparison));
         let measured = trial::run(&subject.task(comparison, None))?;
         let first = measured.first();
@@ -75,26 +72,45 @@ fn measure(
     })
 }
 
-/// The cheapest piecewise polynomial within `error` of the function everywhere.
-fn fit(function: Function, error: f64) -> Result<Piecewise> {
-    let mut best = None;
-    for low in ENDS {
-        for high in ENDS {
-            // No input is likelier than another: the largest error is what counts.
-            let even = Histogram::from_counts(-low, high, &[1 << 40], 0.0)?;
-            let target = Target::new(function, [-low, high], &Density::Histogram(even))?;
-            let around = Surroundings::usual(RANGE, RANGE);
-            for candidate in front(&target, Method::Ours, Goal::Largest, &around)? {
-                if candidate.score.max <= error
-                    && best.as_ref().is_none_or(|(bits, _)| candidate.bits < *bits)
-                {
-                    best = Some((candidate.bits, candidate.function));
-                }
+/// The network with the cheapest fit found whose largest error is within bounds, and that error. Bounds
+/// on the parts of an error add up to more than they come to, so looser ones are tried first.
+fn cheapest(
+    folder: &Path,
+    name: &str,
+    model: &Model,
+    function: Function,
+    error: f64,
+    activation_bits: i32,
+) -> Result<(Subject, f64)> {
+    let mut best: Option<(u64, Piecewise, u32)> = None;
+    let mut found = None;
+    for looser in [1.4, 1.3, 1.2, 1.1, 1.0] {
+        best = None;
+        for window_bits in [9, 11, 12, 13] {
+            let usual = Surroundings::usual(RANGE, RANGE);
+            let around = Surroundings { activation_bits, window_bits: window_bits as i32, ..usual };
+            if let Some((fit, bits)) = within(function, looser * error, &around)
+                && best.as_ref().is_none_or(|(least, ..)| bits < *least)
+            {
+                best = Some((bits, fit, window_bits));
             }
         }
+        let Some((_, fit, window_bits)) = &best else { continue };
+        let mut plan = Plan::exact(&model.graph);
+        plan.sites[0].gate = Gate::Piecewise(fit.clone());
+        let settings =
+            Settings { activation_bits, window_bits: *window_bits, ..Settings::default() };
+        let subject = Subject::planned(folder, name, model, &plan, &settings)?;
+        let largest = worst_error(subject.program(), function)?;
+        if largest <= error {
+            found = Some((subject, largest));
+            break;
+        }
     }
-    let (_, function) = best.with_context(|| format!("no fit is within {error}"))?;
-    Ok(function)
+    found.with_context(|| match best {
+        None => format!("nothing is within {error} of {}", function.name()),
+        Some(_) => format!("rounding adds too much to {}", function.name()),
+    })
 }
 
 /// The largest difference between the gate of a program and a function: over all inputs in range,

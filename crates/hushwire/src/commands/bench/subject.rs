@@ -56,12 +56,18 @@ impl Subject {
     }
 
     /// A network made for measuring, with gates for its activations.
-    pub fn planned(folder: &Path, name: &str, model: &Model, gates: &Plan) -> Result<Subject> {
+    pub fn planned(
+        folder: &Path,
+        name: &str,
+        model: &Model,
+        gates: &Plan,
+        settings: &Settings,
+    ) -> Result<Subject> {
         let plan = folder.join(format!("{name}.gates.toml"));
         write(&plan, gates.to_text().as_bytes())?;
         let file = folder.join(format!("{name}.onnx"));
         write(&file, &model.to_onnx())?;
-        Subject::load(folder, name, &ModelArg { model: file, plan: Some(plan) })
+        Subject::calibrated(folder, name, &ModelArg { model: file, plan: Some(plan) }, settings)
     }
 
     /// A network from the bytes of an ONNX file.
@@ -73,9 +79,18 @@ impl Subject {
 
     /// A network of the command line, calibrated on random images if it has no plan.
     pub fn load(folder: &Path, name: &str, arg: &ModelArg) -> Result<Subject> {
+        Subject::calibrated(folder, name, arg, &Settings::default())
+    }
+
+    fn calibrated(
+        folder: &Path,
+        name: &str,
+        arg: &ModelArg,
+        settings: &Settings,
+    ) -> Result<Subject> {
         let network = Network::load(&arg.model)?;
         let calibration = || images::synthetic(&network.model.graph);
-        let planned = network.plan(arg.plan.as_deref(), &Settings::default(), calibration)?;
+        let planned = network.plan(arg.plan.as_deref(), settings, calibration)?;
         let plan = folder.join(format!("{name}.toml"));
         write(&plan, planned.plan.to_text().as_bytes())?;
         Ok(Subject { model: network.path, plan, program: planned.program })

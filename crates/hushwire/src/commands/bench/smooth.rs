@@ -117,11 +117,11 @@ fn cheapest(
 /// whichever way input, output and the decisions next to a knot are rounded.
 fn worst_error(program: &Program, function: Function) -> Result<f64> {
     let gates = program.ops.iter().enumerate();
-    let found = gates.filter_map(|(op, gate)| match gate {
+    let mut found = gates.filter_map(|(op, gate)| match gate {
         Op::Curve(gate) => Some((op, gate)),
         _ => None,
     });
-    let (op, gate) = found.last().context("the network has no piecewise polynomial")?;
+    let (op, gate) = found.next_back().context("the network has no piecewise polynomial")?;
     let step = program.values[gate.source].step * 2f64.powi(gate.truncate as i32);
     let unit = program.values[op].step;
     let end = (RANGE / step) as i64;

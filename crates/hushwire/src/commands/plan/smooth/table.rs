@@ -26,15 +26,25 @@ pub struct TableArgs {
     #[arg(long, value_name = "M", default_value_t = 16, requires = "fit_table")]
     pieces: usize,
     /// The range, as two numbers
-    #[arg(long, value_name = "FROM,TO", value_delimiter = ',', num_args = 2,
-          allow_hyphen_values = true, default_values_t = [-5.0, 5.0], requires = "fit_table")]
-    range: Vec<f64>,
+    #[arg(long, value_name = "FROM,TO", default_value = "-5,5", value_parser = ends,
+          allow_hyphen_values = true, requires = "fit_table")]
+    range: Ends,
     /// Only this method
     #[arg(long, value_enum, id = "table-method", requires = "fit_table")]
     with: Option<Way>,
     /// Print lines of values with commas between them
     #[arg(long, conflicts_with = "json", requires = "fit_table")]
     csv: bool,
+}
+
+/// Ends of a range.
+#[derive(Clone, Copy, Debug)]
+struct Ends([f64; 2]);
+
+fn ends(text: &str) -> Result<Ends, String> {
+    let parse = |text: &str| text.trim().parse::<f64>().ok();
+    let numbers = text.split_once(',').and_then(|(a, b)| Some([parse(a)?, parse(b)?]));
+    numbers.map(Ends).ok_or_else(|| "two numbers are needed, such as -5,5".to_owned())
 }
 
 /// A function by its name.
@@ -84,7 +94,7 @@ pub fn run(args: &TableArgs, json: JsonArg) -> Result<()> {
     let functions = args.function.map_or(Function::SMOOTH.to_vec(), |Named(f)| vec![f]);
     let degrees = args.degree.map_or_else(|| (1..=MAX_DEGREE).collect(), |degree| vec![degree]);
     let methods = args.with.map_or(Method::ALL.to_vec(), |Way(method)| vec![method]);
-    let range = [args.range[0], args.range[1]];
+    let Ends(range) = args.range;
     let bar = progress::bar(json.json, Some(functions.len() * degrees.len()), "fits");
     let mut fits = Vec::new();
     for function in functions {

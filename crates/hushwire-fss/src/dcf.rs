@@ -34,6 +34,12 @@
 //! message is the part of the whole one that starts after [`message_len`] of them.
 //!
 //! Running time depends on the width and the count alone: selections are by masks.
+//!
+//! # What bounds it
+//! AES and memory: each level of each gate hashes one block (four when dealing) and reads a correction
+//! of 16 bytes. By `perf record hushwire bench --suite micro --only relu_dcf.`, the selections of all
+//! levels take 15 percent of 2^20 ReLUs in three processes (8 dealing, 7 evaluating) and AES 4, against
+//! 25 for copying and clearing memory.
 
 use core::fmt;
 

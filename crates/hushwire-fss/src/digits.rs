@@ -33,6 +33,13 @@
 //!
 //! Everything is evaluated on bit planes, 64 gates to a word, without a branch or an index that
 //! depends on a value: running time tells nothing.
+//!
+//! # What bounds it
+//! Words that are read once: a 16-bit comparison keeps 85 planes, 11 bytes a gate, and computes
+//! about one logical operation for each. There is no hand-written vector code because there is little
+//! to win: by `perf record hushwire bench --suite micro --only relu.`, tables, look-ups, combination
+//! and transposition take 7 percent of 2^20 ReLUs in three processes (as much as zeroing the pages
+//! they lie in), and 1 percent of a ResNet-50 inference.
 
 use core::fmt;
 

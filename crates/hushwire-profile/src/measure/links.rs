@@ -47,8 +47,11 @@ pub(super) fn measure() -> Result<Links, MeasureError> {
     })
 }
 
-/// Seconds of a round trip, the median, where both sides are busy for a while before they speak:
-/// meanwhile the other side falls asleep. That time does not count.
+/// Seconds of a round trip where both sides are busy for a while before they speak: meanwhile the
+/// other side falls asleep. That time does not count.
+///
+/// Of all round trips a tenth are shorter. On an idle machine that is next to the median; on one with
+/// other work, which only ever makes them longer, it is still nearly a round trip's own time.
 fn ping_pong(
     client: &Link,
     server: &Link,
@@ -74,7 +77,7 @@ fn ping_pong(
         }
         echoing.join().map_err(|_| MeasureError::Panic)??;
         times.sort_by(f64::total_cmp);
-        Ok(times[times.len() / 2])
+        Ok(times[times.len() / 10])
     })
 }
 

@@ -10,6 +10,8 @@
 //! sum b_j X^j with b_j = a_j - I a_{N-j}, so a fold comes before the tree with rho = I.
 
 #[cfg(target_arch = "x86_64")]
+mod fold;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
 
@@ -182,8 +184,19 @@ impl NttTable {
     /// b_j = a_j - I a_{N-j}, b_0 = a_0, of a with an offset.
     fn fold(&self, x: &mut [u64], offset: u64) {
         let (Some(i), m) = (self.fold, &self.modulus) else { return };
+        assert_eq!(x.len(), self.n, "length of a transform");
         x[0] = m.reduce(x[0] + offset);
-        for j in 1..=self.n / 2 {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut start = 1;
+        #[cfg(target_arch = "x86_64")]
+        if self.ifma.is_some() {
+            #[expect(unsafe_code, reason = "a call of a function with target features")]
+            // SAFETY: the tables are only made where the instructions were detected.
+            unsafe {
+                start = fold::fold(m, x, i, offset);
+            }
+        }
+        for j in start..=self.n / 2 {
             let (a, b) = (m.reduce(x[j] + offset), m.reduce(x[self.n - j] + offset));
             x[j] = m.sub(a, m.mul_factor(b, i));
             x[self.n - j] = m.sub(b, m.mul_factor(a, i));
@@ -194,7 +207,17 @@ impl NttTable {
     fn unfold(&self, x: &mut [u64], half: u64) {
         let (Some(i), m) = (self.fold, &self.modulus) else { return };
         x[0] = m.add(m.add(x[0], x[0]), half);
-        for j in 1..=self.n / 2 {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut start = 1;
+        #[cfg(target_arch = "x86_64")]
+        if self.ifma.is_some() {
+            #[expect(unsafe_code, reason = "a call of a function with target features")]
+            // SAFETY: the tables are only made where the instructions were detected.
+            unsafe {
+                start = fold::unfold(m, x, i, half);
+            }
+        }
+        for j in start..=self.n / 2 {
             let (a, b) = (x[j], x[self.n - j]);
             x[j] = m.add(m.add(a, m.mul_factor(b, i)), half);
             x[self.n - j] = m.add(m.add(b, m.mul_factor(a, i)), half);

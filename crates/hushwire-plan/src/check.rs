@@ -179,17 +179,32 @@ impl Checker {
                 }
             }
             Gate::Patches(channels) => {
-                let count = dims.first().copied().unwrap_or(0);
-                self.that(channels.len() == count, node, || {
-                    format!("{} channels have patches, the node has {count}", channels.len())
-                });
-                let (h, w) = map_size(dims);
+                self.count(node, channels.len(), dims);
                 for (c, gate) in channels.iter().enumerate() {
-                    if let ChannelGate::Patch(ph, pw) = *gate {
-                        self.that((ph as usize) <= h && (pw as usize) <= w, node, || {
-                            format!("channel {c}: a {ph}x{pw} patch on a {h}x{w} map")
-                        });
-                    }
+                    self.patch(node, &format!("channel {c}"), *gate, dims);
+                }
+            }
+            Gate::Clusters(clusters) => {
+                self.count(node, clusters.of_channel.len(), dims);
+                let unknown = |c: &&u32| **c as usize >= clusters.list.len();
+                if let Some(c) = clusters.of_channel.iter().find(unknown) {
+                    self.problem(
+                        node,
+                        format!("a channel belongs to cluster {c}, which is not listed"),
+                    );
+                }
+                for (c, cluster) in clusters.list.iter().enumerate() {
+                    let place = format!("cluster {c}");
+                    self.patch(node, &place, cluster.gate, dims);
+                    let count = dims.first().copied().unwrap_or(0);
+                    let mut taken = HashSet::new();
+                    let fits = |i: u32| (i as usize) < count;
+                    let once = cluster.form.iter().all(|(i, _)| fits(*i) && taken.insert(*i));
+                    self.that(once, node, || {
+                        format!("{place}: its form names a channel twice, or one of {count} that is not there")
+                    });
+                    let decides = matches!(cluster.gate, ChannelGate::Patch(..));
+                    self.that(!decides || good_form(&cluster.form), node, || bad_form(&place));
                 }
             }
             Gate::Groups { list, .. } => {
@@ -202,17 +217,37 @@ impl Checker {
                     if let Some(m) = group.members.iter().find(|m| !taken.insert(**m)) {
                         self.problem(node, format!("element {m} is a member twice (group {g})"));
                     }
-                    let bounded =
-                        |k: i32| k != 0 && (-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(&k);
-                    let good =
-                        !group.form.is_empty() && group.form.iter().all(|(_, k)| bounded(*k));
-                    self.that(good, node, || {
-                        format!("group {g}: a form needs coefficients between 1 and {MAX_COEFFICIENT} in magnitude")
-                    });
+                    self.that(good_form(&group.form), node, || bad_form(&format!("group {g}")));
                 }
             }
         }
     }
+
+    fn count(&mut self, node: &str, channels: usize, dims: &[usize]) {
+        let count = dims.first().copied().unwrap_or(0);
+        self.that(channels == count, node, || {
+            format!("{channels} channels have patches, the node has {count}")
+        });
+    }
+
+    fn patch(&mut self, node: &str, place: &str, gate: ChannelGate, dims: &[usize]) {
+        let (h, w) = map_size(dims);
+        if let ChannelGate::Patch(ph, pw) = gate {
+            self.that((ph as usize) <= h && (pw as usize) <= w, node, || {
+                format!("{place}: a {ph}x{pw} patch on a {h}x{w} map")
+            });
+        }
+    }
+}
+
+/// Whether a form decides something, with coefficients within bounds.
+fn good_form(form: &[(u32, i32)]) -> bool {
+    let bounded = |k: i32| k != 0 && (-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(&k);
+    !form.is_empty() && form.iter().all(|(_, k)| bounded(*k))
+}
+
+fn bad_form(place: &str) -> String {
+    format!("{place}: a form needs coefficients between 1 and {MAX_COEFFICIENT} in magnitude")
 }
 
 fn kind_name(kind: SiteKind) -> &'static str {

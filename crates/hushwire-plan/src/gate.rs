@@ -1,6 +1,6 @@
 //! The gates a plan can name.
 
-use crate::Piecewise;
+use crate::{Clusters, Piecewise};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
@@ -25,6 +25,8 @@ pub enum Gate {
         /// What happens to the elements in no group.
         others: Others,
     },
+    /// Clusters of channels that share decisions, patch by patch.
+    Clusters(Clusters),
     /// A piecewise polynomial, each element for itself, in the place of any activation.
     Piecewise(Piecewise),
 }

@@ -1,6 +1,6 @@
 //! From a gate as the plan writes it to a decision for every element of a tensor.
 
-use crate::{ChannelGate, Gate, Others};
+use crate::{Clusters, Gate, Others};
 
 /// What happens to one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ impl Grouping {
             Gate::Exact | Gate::Piecewise(_) => Grouping::Each,
             Gate::Identity => Grouping::AllIdentity,
             Gate::Zero => Grouping::AllZero,
-            Gate::Patches(channels) => patches(channels, dims),
+            Gate::Patches(channels) => clusters(&Clusters::single(channels), dims),
+            Gate::Clusters(of) => clusters(of, dims),
             Gate::Groups { list, others } => {
                 let mut decisions = vec![None; len];
                 let mut forms = Vec::with_capacity(list.len());
@@ -83,30 +84,9 @@ impl Grouping {
     }
 }
 
-fn patches(channels: &[ChannelGate], dims: &[usize]) -> Grouping {
+fn clusters(clusters: &Clusters, dims: &[usize]) -> Grouping {
     let (height, width) = map_size(dims);
-    let mut decisions = Vec::with_capacity(channels.len() * height * width);
-    let mut forms: Vec<Form> = Vec::new();
-    for (c, gate) in channels.iter().enumerate() {
-        let base = c * height * width;
-        match *gate {
-            ChannelGate::Identity => decisions.resize(base + height * width, Decision::Identity),
-            ChannelGate::Zero => decisions.resize(base + height * width, Decision::Zero),
-            ChannelGate::Patch(ph, pw) => {
-                let (ph, pw) = (ph as usize, pw as usize);
-                let across = width.div_ceil(pw);
-                let first = forms.len();
-                forms.resize(first + height.div_ceil(ph) * across, Form(Vec::new()));
-                for y in 0..height {
-                    for x in 0..width {
-                        let g = first + (y / ph) * across + x / pw;
-                        decisions.push(Decision::Group(g as u32));
-                        forms[g].0.push(((base + y * width + x) as u32, 1));
-                    }
-                }
-            }
-        }
-    }
+    let (decisions, forms) = clusters.resolve([height, width]);
     Grouping::Mixed { decisions, forms }
 }
 
@@ -121,6 +101,7 @@ pub(crate) fn map_size(dims: &[usize]) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ChannelGate;
 
     #[test]
     fn patches_cover_every_element_once_and_are_cut_at_the_border() {

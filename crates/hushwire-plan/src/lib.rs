@@ -20,11 +20,13 @@
 //! node = "Relu_1"
 //! kind = "activation"
 //! gate = "exact"                     # or "identity", "zero", { patches = ["2x2", …] }, { groups = … },
+//!                                    # { clusters = { of_channel = […], list = […] } },
 //!                                    # { piecewise = { knots = […], pieces = [[…], …], … } }
 //! format = { fractional_bits = 9, width = 15, range = 3.7, window = { low = 1, bits = 13 } }
 //! ```
 
 mod check;
+mod clusters;
 pub mod float;
 mod gate;
 mod groups;
@@ -32,6 +34,7 @@ mod numbers;
 mod piecewise;
 
 pub use check::{CheckError, Problem};
+pub use clusters::{Cluster, Clusters};
 pub use gate::{ChannelGate, Gate, Group, Others};
 pub use groups::{Decision, Form, Grouping};
 pub use numbers::{Format, InputFormat, LayerFormat, Numbers, Site, SiteKind, Window};

@@ -2,8 +2,8 @@
 
 use hushwire_graph::{Activation, Graph, Metadata, Node, NodeId, Op, OutputKind, Pool, Shape};
 use hushwire_plan::{
-    ChannelGate, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others, Piecewise, Plan,
-    ReadError, Site, SiteKind, Window,
+    ChannelGate, Cluster, Clusters, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others,
+    Piecewise, Plan, ReadError, Site, SiteKind, Window,
 };
 use proptest::prelude::*;
 
@@ -59,8 +59,13 @@ fn every_gate() -> Vec<Gate> {
     let pieces = vec![vec![], vec![0.25, 0.5, -0.125], vec![0.0, 1.0]];
     let (input_bits, accumulator_bits) = (8, 20);
     let curve = Piecewise { input_bits, accumulator_bits, knots: vec![-1.5, 2.0], pieces };
+    let cluster = |gate, form: &[(u32, i32)]| Cluster { gate, form: form.to_vec() };
+    let pair = cluster(ChannelGate::Patch(2, 1), &[(1, 3), (0, -1)]);
+    let clusters =
+        Clusters { of_channel: vec![0, 1], list: vec![pair, cluster(ChannelGate::Zero, &[])] };
     vec![
         Gate::Piecewise(curve),
+        Gate::Clusters(clusters),
         Gate::Exact,
         Gate::Identity,
         Gate::Zero,
@@ -78,6 +83,30 @@ fn every_gate_survives_writing_and_reading() {
         plan.check(&graph).expect("the plan fits");
         let text = plan.to_text();
         assert_eq!(Plan::from_bytes(text.as_bytes()).expect("it reads"), plan, "{text}");
+    }
+}
+
+#[test]
+fn clusters_that_do_not_fit_are_refused() {
+    let graph = graph();
+    let patch = ChannelGate::Patch(1, 1);
+    let of = |channels: &[u32], gate, form: &[(u32, i32)]| {
+        let list = vec![Cluster { gate, form: form.to_vec() }];
+        let gate = Gate::Clusters(Clusters { of_channel: channels.to_vec(), list });
+        let checked = calibrated(&graph, [gate, Gate::Exact]).check(&graph);
+        checked.err().map_or_else(String::new, |e| e.to_string())
+    };
+    assert_eq!(of(&[0, 0], patch, &[(1, 1)]), "");
+    for (error, part) in [
+        (of(&[0], patch, &[(0, 1)]), "1 channels have patches, the node has 2"),
+        (of(&[0, 1], patch, &[(0, 1)]), "belongs to cluster 1, which is not listed"),
+        (of(&[0, 0], ChannelGate::Patch(5, 1), &[(0, 1)]), "cluster 0: a 5x1 patch on a 4x4 map"),
+        (of(&[0, 0], patch, &[]), "cluster 0: a form needs coefficients"),
+        (of(&[0, 0], patch, &[(0, 0)]), "cluster 0: a form needs coefficients"),
+        (of(&[0, 0], patch, &[(2, 1)]), "one of 2 that is not there"),
+        (of(&[0, 0], patch, &[(1, 1), (1, 2)]), "names a channel twice"),
+    ] {
+        assert!(error.contains(part), "{part:?} is missing in:\n{error}");
     }
 }
 

@@ -2,3 +2,4 @@
 //! private inference may cost.
 
 pub mod knapsack;
+pub mod relu;

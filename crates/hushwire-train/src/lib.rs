@@ -59,7 +59,7 @@ pub use error::TrainError;
 pub use images::{Augmentation, Images};
 pub use loss::Distillation;
 pub use net::{Net, Parameter};
-pub use pass::{Mode, Pass};
+pub use pass::{Mode, Pass, Sensitivity};
 pub use recipe::Recipe;
 pub use sgd::Descent;
 pub use timing::resnet20_step_seconds;

@@ -1,6 +1,6 @@
 //! Networks in training.
 
-use hushwire_graph::{Graph, Model, Node, NodeId, Op, ParamId, Params, Tensor};
+use hushwire_graph::{Activation, Graph, Model, Node, NodeId, Op, ParamId, Params, Tensor};
 use hushwire_plan::{Gate, Plan, SiteKind};
 
 use crate::TrainError;
@@ -135,6 +135,20 @@ impl Net {
         Ok(net)
     }
 
+    /// Puts the gates of another plan in the place of its own.
+    ///
+    /// # Errors
+    /// When the plan does not fit the graph.
+    pub fn set_plan(&mut self, plan: &Plan) -> Result<(), TrainError> {
+        plan.check(&self.graph)?;
+        for (node, kernel) in self.graph.nodes.iter().zip(&mut self.kernels) {
+            if let Op::Activation(activation) = node.op {
+                *kernel = Kernel::Site(site(node, activation, Some(plan)));
+            }
+        }
+        Ok(())
+    }
+
     /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -246,6 +260,13 @@ impl Net {
     }
 }
 
+/// The gate at an activation.
+fn site(node: &Node, activation: Activation, plan: Option<&Plan>) -> Site {
+    let site = plan.and_then(|plan| plan.site(&node.name, SiteKind::Activation));
+    let gate = site.map_or(&Gate::Exact, |site| &site.gate);
+    Site::new(activation, gate, &node.shape)
+}
+
 /// How to compute a node.
 fn kernel(graph: &Graph, node: &Node, plan: Option<&Plan>) -> Kernel {
     let input = |i: usize| &graph.node(node.inputs[i]).shape;
@@ -280,11 +301,7 @@ fn kernel(graph: &Graph, node: &Node, plan: Option<&Plan>) -> Kernel {
             let extents = affine::Extents { channels, positions: node.shape.len() / channels };
             Kernel::Affine { extents, scale: scale.map(position), shift: shift.map(position) }
         }
-        Op::Activation(activation) => {
-            let site = plan.and_then(|plan| plan.site(&node.name, SiteKind::Activation));
-            let gate = site.map_or(&Gate::Exact, |site| &site.gate);
-            Kernel::Site(Site::new(*activation, gate, &node.shape))
-        }
+        Op::Activation(activation) => Kernel::Site(site(node, *activation, plan)),
         Op::MaxPool(pool) => {
             let (from, to) = maps();
             Kernel::MaxPool(Windows::new(pool, from, to))

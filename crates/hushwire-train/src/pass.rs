@@ -4,6 +4,7 @@ use crate::net::{Conv, Dense, Kernel, Net, Norm};
 use crate::ops::conv::Targets;
 use crate::ops::norm::Moments;
 use crate::ops::{affine, conv, dense, elementwise, norm};
+use hushwire_graph::NodeId;
 
 /// Which moments normalisations use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,17 @@ struct State {
     /// A layer's result before its normalisation, and the batch's moments.
     raw: Vec<f32>,
     moments: Moments,
+}
+
+/// An activation in a batch, and how much what follows depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sensitivity<'a> {
+    /// The pre-activations.
+    pub input: &'a [f32],
+    /// The activation's value, or that of the gate in its place.
+    pub value: &'a [f32],
+    /// The gradient with respect to the value.
+    pub gradient: &'a [f32],
 }
 
 /// Buffers to be written over.
@@ -72,7 +84,20 @@ impl Pass {
 
     /// Carries the batch through the network and gives the value of its output.
     pub fn forward(&mut self, net: &Net, mode: Mode) -> &[f32] {
-        for id in 0..=net.graph().output.0 {
+        let output = net.graph().output;
+        self.forward_between(net, mode, NodeId(0), output);
+        self.value(output)
+    }
+
+    /// The value of a node for the whole batch, once it has been computed.
+    pub fn value(&self, node: NodeId) -> &[f32] {
+        &self.values[node.0]
+    }
+
+    /// Computes the values of the nodes from `first` to `last`, in a batch whose earlier values are
+    /// there: after a change to what `first` does, nothing before it need be computed again.
+    pub fn forward_between(&mut self, net: &Net, mode: Mode, first: NodeId, last: NodeId) {
+        for id in first.0..=last.0 {
             let (node, kernel) = net.at(id);
             if matches!(kernel, Kernel::Input) {
                 continue;
@@ -85,21 +110,47 @@ impl Pass {
             compute(net, kernel, &inputs, node.shape.len(), &mut value, state, mode);
             self.values[id] = value;
         }
-        &self.values[net.graph().output.0]
     }
 
     /// Carries the gradient of the output's value back and adds the gradients of the parameters to
     /// `to`, which has a buffer for each.
     pub fn backward(&mut self, net: &Net, gradient: &[f32], to: &mut [Vec<f32>]) {
+        self.back(net, net.graph().output, gradient, Some(to), &mut |_, _| {});
+    }
+
+    /// Carries the gradient of the value of `from` back, without those of parameters, and shows the
+    /// gradient of every activation's value on its way.
+    pub fn sensitivities(
+        &mut self,
+        net: &Net,
+        from: NodeId,
+        gradient: &[f32],
+        see: &mut dyn FnMut(NodeId, Sensitivity<'_>),
+    ) {
+        self.back(net, from, gradient, None, see);
+    }
+
+    fn back(
+        &mut self,
+        net: &Net,
+        from: NodeId,
+        gradient: &[f32],
+        mut to: Option<&mut [Vec<f32>]>,
+        see: &mut dyn FnMut(NodeId, Sensitivity<'_>),
+    ) {
         let mut flow: Vec<Option<Vec<f32>>> = vec![None; self.values.len()];
-        let output = net.graph().output.0;
         let mut last = self.spare.take(gradient.len());
         last.copy_from_slice(gradient);
-        flow[output] = Some(last);
-        for id in (0..=output).rev() {
+        flow[from.0] = Some(last);
+        for id in (0..=from.0).rev() {
             let Some(g) = flow[id].take() else { continue };
-            let mut back = Back { net, pass: self, flow: &mut flow, to };
-            back.node(id, g);
+            let (node, kernel) = net.at(id);
+            if let Kernel::Site(_) = kernel {
+                let (input, value) = (&self.values[node.inputs[0].0], &self.values[id]);
+                see(NodeId(id), Sensitivity { input, value, gradient: &g });
+            }
+            let to = to.as_deref_mut();
+            Back { net, pass: self, flow: &mut flow, to }.node(id, g);
         }
     }
 
@@ -231,7 +282,8 @@ struct Back<'a> {
     pass: &'a mut Pass,
     /// Gradients of the values, as far as their readers have been visited.
     flow: &'a mut [Option<Vec<f32>>],
-    to: &'a mut [Vec<f32>],
+    /// Gradients of the parameters, if they are wanted.
+    to: Option<&'a mut [Vec<f32>]>,
 }
 
 impl Back<'_> {
@@ -253,11 +305,13 @@ impl Back<'_> {
             }
             Kernel::Affine { extents, scale, shift } => {
                 let x = &self.pass.values[first];
-                if let Some(i) = *shift {
-                    affine::shift(*extents, &g, &mut self.to[i]);
+                if let (Some(i), Some(to)) = (*shift, self.to.as_deref_mut()) {
+                    affine::shift(*extents, &g, &mut to[i]);
                 }
                 if let Some(i) = *scale {
-                    affine::scale(*extents, x, &g, &mut self.to[i]);
+                    if let Some(to) = self.to.as_deref_mut() {
+                        affine::scale(*extents, x, &g, &mut to[i]);
+                    }
                     affine::input(*extents, &net.params[i].values, &mut g);
                 }
                 return self.pass_on(first, g);
@@ -329,14 +383,20 @@ impl Back<'_> {
             (Some(layer), _) => {
                 let state = &self.pass.states[id];
                 let scale = self.net.params[layer.scale].values.as_slice();
-                // The shift comes right behind the scale.
-                let (front, back) = self.to.split_at_mut(layer.shift);
-                let targets = [front[layer.scale].as_mut_slice(), back[0].as_mut_slice()];
+                let mut unused = [vec![0.0; scale.len()], vec![0.0; scale.len()]];
+                let targets = match self.to.as_deref_mut() {
+                    Some(to) => {
+                        // The shift comes right behind the scale.
+                        let (front, back) = to.split_at_mut(layer.shift);
+                        [front[layer.scale].as_mut_slice(), back[0].as_mut_slice()]
+                    }
+                    None => unused.each_mut().map(Vec::as_mut_slice),
+                };
                 let (extents, moments) = (layer.extents, &state.moments);
                 norm::backward(extents, moments, Norm::EPSILON, scale, &state.raw, g, targets);
             }
             (None, Some(bias)) => {
-                let to = &mut self.to[bias];
+                let Some(to) = self.to.as_deref_mut().map(|to| &mut to[bias]) else { return };
                 let positions = self.net.at(id).0.shape.len() / to.len();
                 if positions == 1 {
                     dense::bias(g, to);
@@ -354,14 +414,20 @@ impl Back<'_> {
         let add = self.flow[first].is_some();
         let mut input =
             wanted.then(|| self.flow[first].take().unwrap_or_else(|| pass.spare.take(len)));
-        let mut spare = pass.spare.take(0);
-        let targets = Targets {
-            input: input.as_deref_mut().map(|input| (input, add)),
-            weight: &mut self.to[layer.weight],
-            spare: &mut spare,
-        };
-        conv::backward(&layer.geometry, &layer.packed, &pass.values[first], &g, targets);
-        pass.spare.give(spare);
+        let place = input.as_deref_mut().map(|input| (input, add));
+        match (self.to.as_deref_mut(), place) {
+            (Some(to), input) => {
+                let mut spare = pass.spare.take(0);
+                let weight = &mut to[layer.weight];
+                let targets = Targets { input, weight, spare: &mut spare };
+                conv::backward(&layer.geometry, &layer.packed, &pass.values[first], &g, targets);
+                pass.spare.give(spare);
+            }
+            (None, Some(input)) => {
+                conv::backward_input(&layer.geometry, &layer.packed, &g, input);
+            }
+            (None, None) => {}
+        }
         pass.spare.give(g);
         if wanted {
             self.flow[first] = input;
@@ -371,7 +437,9 @@ impl Back<'_> {
     fn dense(&mut self, first: usize, layer: &Dense, wanted: bool, g: Vec<f32>) {
         let pass = &mut *self.pass;
         let x = &pass.values[first];
-        dense::weight(layer.features, x, &g, &mut self.to[layer.weight]);
+        if let Some(to) = self.to.as_deref_mut() {
+            dense::weight(layer.features, x, &g, &mut to[layer.weight]);
+        }
         if wanted {
             let add = self.flow[first].is_some();
             let len = x.len();

@@ -7,6 +7,7 @@ mod commands;
 mod demo_files;
 mod encrypted;
 mod evaluation;
+mod files;
 mod fixed;
 mod forecast;
 mod images;
@@ -52,6 +53,7 @@ enum Command {
     Encrypted(commands::encrypted::Args),
     Keys(commands::keys::Args),
     Polynomial(commands::polynomial::Args),
+    Report(commands::report::Args),
     Profile(commands::profile::Args),
     Bench(commands::bench::Args),
     /// Be the client of a measurement; `bench` starts this
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Encrypted(args) => commands::encrypted::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Polynomial(args) => commands::polynomial::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Profile(args) => commands::profile::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Trial => commands::bench::trial::serve(),

@@ -1,7 +1,6 @@
 //! Training runs: flags, progress, checkpoints, results.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +13,9 @@ use hushwire_graph::Model;
 use hushwire_plan::Plan;
 use hushwire_train::{Images, Net, Origin, Pass, Recipe, Row, Trainer, accuracy};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::args::positive;
+use crate::files::{self, beside};
 use crate::{output, progress};
 
 /// How a network is trained.
@@ -164,16 +163,11 @@ struct Report {
 /// Runs a training, from the beginning or from its checkpoint.
 pub fn run(run: Run<'_>) -> Result<()> {
     let Run { model, source, output, args, json, .. } = run;
-    let beside = |ending: &str| {
-        let mut name = output.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let checkpoint = args.checkpoint.clone().unwrap_or_else(|| beside(".checkpoint"));
-    let curve = args.curve.clone().unwrap_or_else(|| beside(".csv"));
+    let checkpoint = args.checkpoint.clone().unwrap_or_else(|| beside(output, ".checkpoint"));
+    let curve = args.curve.clone().unwrap_or_else(|| beside(output, ".csv"));
     run.recipe.check()?;
     // Whether the result can be written shows before hours are spent on it.
-    write_file(&curve, curve_text(&[]).as_bytes())?;
+    files::write(&curve, curve_text(&[]).as_bytes())?;
 
     let load = |split, limit| Images::load(source, split, limit, &model.graph);
     let images = load(Split::Train, args.images)?;
@@ -185,8 +179,8 @@ pub fn run(run: Run<'_>) -> Result<()> {
     let before = before.transpose()?;
 
     let origin = Origin {
-        network: hash(&model.to_onnx()),
-        plan: run.plan.map(|plan| hash(plan.to_text().as_bytes())),
+        network: files::hash(&model.to_onnx()),
+        plan: run.plan.map(|plan| files::hash(plan.to_text().as_bytes())),
         data: source.dataset().to_string(),
     };
     let net = (run.prepare)(&images);
@@ -199,8 +193,8 @@ pub fn run(run: Run<'_>) -> Result<()> {
     let keep = Keep { checkpoint: &checkpoint, curve: &curve, every: args.checkpoint_every };
     let accuracy = train(&mut trainer, &test, &keep, json)?;
 
-    write_file(output, &trainer.net().to_model().to_onnx())?;
-    write_file(&curve, curve_text(trainer.curve()).as_bytes())?;
+    files::write(output, &trainer.net().to_model().to_onnx())?;
+    files::write(&curve, curve_text(trainer.curve()).as_bytes())?;
     // The result is there; nothing is lost if the state stays.
     let _ = std::fs::remove_file(&checkpoint);
     let report = Report {
@@ -250,7 +244,7 @@ fn train(trainer: &mut Trainer<'_>, test: &Images, keep: &Keep<'_>, json: bool) 
         bar.set_message(format!("loss {loss:.4}, {:.2}%{tested}", 100.0 * right));
         if trainer.step().is_multiple_of(trainer.steps_per_epoch()) {
             accuracy = Some(trainer.test(test));
-            write_file(keep.curve, curve_text(trainer.curve()).as_bytes())?;
+            files::write(keep.curve, curve_text(trainer.curve()).as_bytes())?;
         }
         let interrupted = stop.load(Ordering::Relaxed);
         if interrupted || saved.elapsed() >= Duration::from_secs(keep.every) {
@@ -270,18 +264,6 @@ fn train(trainer: &mut Trainer<'_>, test: &Images, keep: &Keep<'_>, json: bool) 
     Ok(accuracy.unwrap_or_else(|| trainer.test(test)))
 }
 
-/// Replaces a file as a whole.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// The loss curve as comma-separated values.
 fn curve_text(curve: &[Row]) -> String {
     let mut text = "step,epoch,rate,loss,accuracy,test_accuracy,seconds\n".to_owned();
@@ -294,10 +276,6 @@ fn curve_text(curve: &[Row]) -> String {
         );
     }
     text
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn human(report: &Report) -> String {

@@ -184,6 +184,24 @@ pub(crate) fn backward(
     }
 }
 
+/// The gradient of the input alone, written or added to, from the output's `gradient`.
+pub(crate) fn backward_input(
+    g: &Geometry,
+    weights: &Packed,
+    gradient: &[f32],
+    (input, add): (&mut [f32], bool),
+    scratch: &mut Scratch,
+) {
+    zeroed(&mut scratch.output, g.packed_output() + g.slack());
+    let widest = g.phases.iter().map(|p| p.width).max().unwrap_or(0);
+    scratch.staging.resize(tile::panel_rows() * widest, 0.0);
+    let samples = gradient.chunks_exact(g.output_len()).zip(input.chunks_exact_mut(g.input_len()));
+    for (gradient, input) in samples {
+        g.pack_output(gradient, &mut scratch.output);
+        input_gradient(g, weights, &scratch.output, &mut scratch.staging, input, add);
+    }
+}
+
 /// The gradient of one sample's input.
 fn input_gradient(
     g: &Geometry,

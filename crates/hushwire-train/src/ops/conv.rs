@@ -73,6 +73,23 @@ pub(crate) fn backward(
     }
 }
 
+/// The gradient of the input alone, written or added to.
+pub(crate) fn backward_input(
+    geometry: &Geometry,
+    weights: &Packed,
+    g: &[f32],
+    (input, add): (&mut [f32], bool),
+) {
+    let (from, into) = (geometry.input_len(), geometry.output_len());
+    let size = part(g.len() / into);
+    let parts = g.par_chunks(size * into).zip(input.par_chunks_mut(size * from));
+    parts.for_each(|(g, input)| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            conv::backward_input(geometry, weights, g, (input, add), scratch);
+        });
+    });
+}
+
 /// Adds the gradient of a bias per channel, from the gradient `g` `[N, C, positions]`.
 pub(crate) fn bias(g: &[f32], positions: usize, to: &mut [f32]) {
     let channels = to.len();

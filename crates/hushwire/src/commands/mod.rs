@@ -12,6 +12,7 @@ pub mod keys;
 pub mod plan;
 pub mod polynomial;
 pub mod profile;
+pub mod report;
 pub mod run;
 pub mod server;
 pub mod train;

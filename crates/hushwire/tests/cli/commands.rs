@@ -17,6 +17,7 @@ fn help_names_every_command() {
         "demo",
         "inspect",
         "calibrate",
+        "plan",
         "run",
         "eval",
         "server",
@@ -47,6 +48,37 @@ fn keys_are_made_once_and_shown() {
     assert!(text.contains(made["fingerprint"].as_str().unwrap()), "{text}");
     assert!(bench.error("keys new --name alice --out keys", 1).contains("alice.key.pem"));
     assert!(bench.error("keys new --name ../x --out keys", 1).contains("../x"));
+}
+
+#[test]
+fn plans_share_decisions_within_a_budget() {
+    let bench = Bench::new();
+    bench.mnist(12);
+    let command = "plan relu demo.onnx --data mnist:. --budget 0.25 --rounds 1 -o shared.toml";
+    let report = bench.json(command);
+    let number = |report: &Value, name: &str| report[name].as_f64().unwrap();
+    assert!(number(&report, "share") <= 0.25, "{report}");
+    assert_eq!(number(&report, "exact_decisions"), 2416.0);
+    assert!(number(&report, "measured") > 0.0 && number(&report, "measured") < 1.0, "{report}");
+    let inspected = bench.json("inspect demo.onnx --plan shared.toml --comparison digits");
+    assert_eq!(inspected["decisions"], report["decisions"]);
+    // The same search has nothing left to do; another begins anew.
+    let again = bench.json(command);
+    assert_eq!(again["steps"], report["steps"]);
+    let exact = bench.json("inspect demo.onnx --comparison digits");
+    let total = |r: &Value| number(&r["offline"], "total") + number(&r["online"], "total");
+    let bytes = bench.json(
+        "plan relu demo.onnx --data mnist:. --budget 0.5 --objective bytes --comparison digits \
+         --rounds 0 -o shared.toml",
+    );
+    assert!(number(&bytes, "share") <= 0.5, "{bytes}");
+    let inspected = bench.json("inspect demo.onnx --plan shared.toml --comparison digits");
+    let share = total(&inspected) / total(&exact);
+    assert!((share - number(&bytes, "share")).abs() < 0.02, "{share} of the bytes, {bytes}");
+    let error = bench.error("plan relu demo.onnx --data mnist:. --budget 1.5 -o x.toml", 2);
+    assert!(error.contains("share between 0 and 1"), "{error}");
+    let least = "plan relu demo.onnx --data mnist:. --budget 0.001 --objective bytes -o x.toml";
+    assert!(bench.error(least, 1).contains("cannot be met"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! Suite `planner`: planning shared decisions.
+//! Suite `planner`: planning shared decisions, and training with them.
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use hushwire_planner::knapsack::{solve, solve_exactly, synthetic};
+
+use hushwire_train::resnet20_step_seconds;
 
 use super::Bench;
 use super::timing::fastest;
@@ -16,10 +18,14 @@ const TOLERANCE: f64 = 1e-3;
 /// Percent of all costs that the instance of ResNet-50's size may spend.
 const BUDGET: u64 = 6;
 
+/// Training steps of which the shortest counts.
+const STEPS: usize = 5;
+
 /// Runs the suite.
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     bench.measure(["knapsack.worst_gap_percent"], || Ok([100.0 * worst_gap()?]))?;
-    bench.measure(["knapsack.resnet50_seconds"], || Ok([seconds()?]))
+    bench.measure(["knapsack.resnet50_seconds"], || Ok([seconds()?]))?;
+    bench.measure(["train.resnet20_step_seconds"], || Ok([resnet20_step_seconds(STEPS)?]))
 }
 
 /// The largest share by which a solution loses more than the optimum.

@@ -2,6 +2,7 @@
 
 mod costs;
 mod encrypted;
+mod relu;
 mod smooth;
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Relu(relu::Args),
     Encrypted(encrypted::Args),
     Costs(costs::Args),
     Smooth(smooth::Args),
@@ -23,6 +25,7 @@ enum What {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Relu(args) => relu::run(args),
         What::Encrypted(args) => encrypted::run(args),
         What::Costs(args) => costs::run(args),
         What::Smooth(args) => smooth::run(args),

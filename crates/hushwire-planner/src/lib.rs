@@ -3,3 +3,4 @@
 
 pub mod knapsack;
 pub mod relu;
+pub mod windows;

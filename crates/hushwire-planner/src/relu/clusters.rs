@@ -124,13 +124,13 @@ pub fn cluster(
 }
 
 impl Path {
-    /// What the first `count` prototypes cost. Every channel counts as a member: those that pass or
-    /// vanish cost less.
+    /// What the first `count` prototypes cost, if no channel vanishes.
     fn cost(&self, costs: &Costs, index: usize, site: &ChoiceSite, count: usize) -> u64 {
         let unit = &costs.units[index];
         let patches = site.map[0].div_ceil(self.patch[0]) * site.map[1].div_ceil(self.patch[1]);
-        let members = if count == 0 { 0 } else { site.channels * site.positions() };
-        ((count * patches) as f64 * unit.decision + members as f64 * unit.member).round() as u64
+        let element = if count == 0 { unit.identity } else { unit.member.max(unit.identity) };
+        let elements = (site.channels * site.positions()) as f64;
+        ((count * patches) as f64 * unit.decision + elements * element).round() as u64
     }
 }
 

@@ -51,6 +51,7 @@ impl Costs {
         let mut costs = Costs { units: Vec::new(), fixed: whole, exact: whole };
         for site in sites {
             let elements = graph.node(site.node).shape.len() as f64;
+            let alike = |gate: ChannelGate| Gate::Patches(vec![gate; site.channels]);
             let mut with = |gate: Gate| {
                 let mut plan = exact.clone();
                 let of = |s: &&mut hushwire_plan::Site| {
@@ -59,8 +60,9 @@ impl Costs {
                 plan.sites.iter_mut().find(of).into_iter().for_each(|s| s.gate = gate.clone());
                 predict(&plan)
             };
-            let alike = |gate: ChannelGate| Gate::Patches(vec![gate; site.channels]);
-            let (zero, identity) = (with(Gate::Zero)?, with(Gate::Identity)?);
+            // Channel by channel: a whole node that passes would leave its share to another gate.
+            let zero = with(alike(ChannelGate::Zero))?;
+            let identity = with(alike(ChannelGate::Identity))?;
             let each = with(alike(ChannelGate::Patch(1, 1)))?;
             let [height, width] = site.map.map(|side| side.min(usize::from(u16::MAX)) as u16);
             let one = with(alike(ChannelGate::Patch(height, width)))?;

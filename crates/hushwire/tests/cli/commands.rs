@@ -25,6 +25,7 @@ fn help_names_every_command() {
         "client",
         "keys",
         "polynomial",
+        "report",
         "profile",
         "bench",
     ] {
@@ -79,6 +80,62 @@ fn plans_share_decisions_within_a_budget() {
     assert!(error.contains("share between 0 and 1"), "{error}");
     let least = "plan relu demo.onnx --data mnist:. --budget 0.001 --objective bytes -o x.toml";
     assert!(bench.error(least, 1).contains("cannot be met"));
+}
+
+#[test]
+fn windows_leave_out_low_bits() {
+    let bench = Bench::new();
+    bench.mnist(12);
+    bench.text("calibrate demo.onnx --data mnist:. -o plan.toml");
+    let fit = |flips: &str| {
+        let command = "plan windows demo.onnx --plan plan.toml --data mnist:. -o narrow.toml";
+        bench.json(&format!("{command} --flips {flips}"))
+    };
+    let bits = |report: &Value| report["bits"].as_f64().unwrap();
+    let (none, some) = (fit("0"), fit("0.02"));
+    assert_eq!(some["decisions"], 2416);
+    assert!(bits(&some) + 1.0 < bits(&none), "{some} against {none}");
+    for gate in some["gates"].as_array().unwrap() {
+        let flips = gate["flips"].as_f64().unwrap();
+        assert!((0.0..=0.02).contains(&flips), "{gate}");
+    }
+    let bytes = |plan: &str| {
+        let inspected = bench.json(&format!("inspect demo.onnx --plan {plan} --comparison digits"));
+        inspected["online"]["total"].as_u64().unwrap()
+    };
+    assert!(bytes("narrow.toml") < bytes("plan.toml"));
+    let eval = bench.json("eval demo.onnx --plan narrow.toml --data mnist:. --executor fixed");
+    assert!(eval["agreement"].as_f64().unwrap() > 0.8, "{eval}");
+}
+
+#[test]
+fn a_report_is_one_page_and_a_table() {
+    let bench = Bench::new();
+    bench.mnist(12);
+    bench.text("plan relu demo.onnx --data mnist:. --budget 0.2 --rounds 0 -o a.toml");
+    let clusters = "plan relu demo.onnx --data mnist:. --budget 0.4 --grouping channels -o b.toml";
+    let planned = bench.json(clusters);
+    assert!(planned["share"].as_f64().unwrap() <= 0.4, "{planned}");
+    let report = bench.json(
+        "report demo.onnx --plan a<b=a.toml --plan channels=b.toml --data mnist:. -o page.html",
+    );
+    let rows = report["plans"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["decisions"], 2416);
+    for row in rows {
+        let kinds = row["bytes_by_kind"].as_array().unwrap().iter();
+        let sum: u64 = kinds.map(|bytes| bytes.as_u64().unwrap()).sum();
+        let phases = ["offline_bytes", "online_bytes"].map(|phase| row[phase].as_u64().unwrap());
+        assert_eq!(sum, phases[0] + phases[1], "{row}");
+    }
+    let page = std::fs::read_to_string(bench.path("page.html")).unwrap();
+    assert!(page.contains("a&lt;b") && !page.contains("a<b"), "labels are text");
+    assert!(!page.contains("<script") && !page.contains("src="), "nothing comes from elsewhere");
+    assert_eq!(page.matches("accuracy in %").count(), 3);
+    let table = std::fs::read_to_string(bench.path("page.html.csv")).unwrap();
+    assert_eq!(table.lines().count(), 4, "{table}");
+    let twice = "report demo.onnx --plan a=a.toml --plan a=b.toml --data mnist:. -o page.html";
+    assert!(bench.error(twice, 1).contains("two plans"));
 }
 
 #[test]

@@ -72,7 +72,7 @@ enum Suite {
     /// Operations on encrypted vectors, and networks on encrypted images
     He,
     /// The activation planner: its knapsack solver against the exact one on 1,000 random instances,
-    /// and on an instance of ResNet-50's size
+    /// and on an instance of ResNet-50's size; a step of training ResNet-20
     Planner,
 }
 

@@ -4,6 +4,7 @@ mod costs;
 mod encrypted;
 mod relu;
 mod smooth;
+mod windows;
 
 use anyhow::Result;
 
@@ -17,6 +18,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Relu(relu::Args),
+    Windows(windows::Args),
     Encrypted(encrypted::Args),
     Costs(costs::Args),
     Smooth(smooth::Args),
@@ -26,6 +28,7 @@ enum What {
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Relu(args) => relu::run(args),
+        What::Windows(args) => windows::run(args),
         What::Encrypted(args) => encrypted::run(args),
         What::Costs(args) => costs::run(args),
         What::Smooth(args) => smooth::run(args),

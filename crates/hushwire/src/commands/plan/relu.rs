@@ -165,7 +165,7 @@ pub fn run(args: &Args) -> Result<()> {
             Some(network.calibrate(None, &Settings::default(), (images.clone(), String::new()))?)
         }
     };
-    let mut measure = Measure::new(&network.model, images)?;
+    let mut measure = Measure::new(&network.model, images.clone())?;
     let costs = match &exact {
         None => Costs::decisions(measure.sites()),
         Some(exact) => {
@@ -218,11 +218,10 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let cost = match (&exact, args.objective) {
         (Some(exact), _) => {
-            let mut whole = exact.plan.clone();
-            for site in &mut whole.sites {
-                let gate = plan.site(&site.node, site.kind).map(|planned| planned.gate.clone());
-                site.gate = gate.unwrap_or_else(|| site.gate.clone());
-            }
+            // Sums over patches need other widths than the exact plan's.
+            let calibrated = (images.clone(), String::new());
+            let whole =
+                network.calibrate(Some(plan.clone()), &Settings::default(), calibrated)?.plan;
             predictor(args, &network, exact.program.clone())?(&whole)?
         }
         (None, _) => decided(&plan) as f64,

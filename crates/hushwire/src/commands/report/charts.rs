@@ -57,6 +57,9 @@ pub fn pareto(points: &[Point], cost: &str, accuracy: &str) -> Result<String> {
         let mut chart = drawn(chart)?;
         let mut mesh = chart.configure_mesh();
         let mesh = mesh.light_line_style(WHITE).x_desc(cost).y_desc(format!("{accuracy} in %"));
+        // Ticks are sums of floats: what lies behind six digits is noise.
+        let tick = |x: &f64| format!("{}", (x * 1e6).round() / 1e6);
+        let mesh = mesh.x_labels(5).x_label_formatter(&tick);
         drawn(mesh.draw())?;
         let line = front(points).into_iter().map(|p| (p.cost, p.accuracy));
         drawn(chart.draw_series(LineSeries::new(line, COLOURS[1].stroke_width(2))))?;

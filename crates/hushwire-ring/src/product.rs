@@ -12,7 +12,8 @@
 //! Most kernels multiply in pairs ([`Scheme::Paired`]): what pairs of weights contribute is summed
 //! beforehand, once per call, and what pairs of X contribute while they are gathered. Where products
 //! are made from [limbs](crate::limbs), X is cut while it is gathered and eight rows of weights just
-//! before they are used; that costs too little (two percent) to keep cut weights from call to call.
+//! before they are used; that costs too little (five percent of a small layer) to keep cut weights from
+//! call to call.
 //!
 //! # What bounds it
 //! The tile ([`Tile`]). Of its speed gathering takes away most: four to five cycles per vector of X

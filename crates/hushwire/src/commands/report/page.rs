@@ -29,7 +29,8 @@ pub fn html(study: &Study) -> Result<String> {
     );
     table(&mut page, study);
     let _ = write!(page, "<h2>What accuracy costs</h2><div class=\"row\">");
-    let costs: [(&str, fn(&Row) -> f64); 3] = [
+    type Cost = fn(&Row) -> f64;
+    let costs: [(&str, Cost); 3] = [
         ("sign decisions", |row| row.decisions as f64),
         ("megabytes, both phases", |row| row.bytes() as f64 / 1e6),
         ("predicted seconds", |row| row.seconds),

@@ -76,7 +76,7 @@ pub struct Row {
     /// For some layers: its index, height and width of its maps, and for each place the share of the
     /// channels that pass it on for the sample image.
     #[serde(skip)]
-    pub maps: Vec<(usize, [usize; 2], Vec<f32>)>,
+    pub maps: Vec<GateMap>,
 }
 
 impl Row {
@@ -266,12 +266,11 @@ fn sizes(graph: &Graph, plan: &Plan) -> Vec<[f64; 8]> {
 /// Layers whose gates are shown, at most.
 const SHOWN: usize = 6;
 
-/// For some layers the share of the channels whose gate is open, place by place.
-fn maps(
-    network: &Network,
-    plan: &Plan,
-    sample: &Tensor,
-) -> Result<Vec<(usize, [usize; 2], Vec<f32>)>> {
+/// A layer's index, height and width, and the share of its channels whose gate is open, place by place.
+type GateMap = (usize, [usize; 2], Vec<f32>);
+
+/// The gate maps of some layers.
+fn maps(network: &Network, plan: &Plan, sample: &Tensor) -> Result<Vec<GateMap>> {
     let graph = &network.model.graph;
     let sites = graph.activation_sites();
     let spatial = |id: &NodeId| graph.node(*id).shape.as_chw().is_some_and(|[_, h, w]| h * w > 1);

@@ -131,7 +131,7 @@ mod tests {
     fn valleys_are_left() {
         let energy = |p: Point| {
             let far = |x: i32, at: i32| f64::from((x - at).abs());
-            let hills = if p.pieces % 2 == 0 { 0.0 } else { 2.0 };
+            let hills = if p.pieces.is_multiple_of(2) { 0.0 } else { 2.0 };
             far(p.pieces as i32, 4)
                 + far(p.degree as i32, 2)
                 + far(p.input_bits, 5)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use hushwire_data::Source;
 use hushwire_fixed::{Program, Settings, lower};
+use hushwire_graph::Graph;
 use hushwire_mpc::cost::Prediction;
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::Phase;
@@ -109,6 +110,12 @@ enum Decision {
 /// Of the search: what an older one has reached is of no use to a newer one.
 const VERSION: u32 = 1;
 
+/// How often a plan is made that costs less, if the one before cost too much.
+const TRIES: usize = 6;
+
+/// By how much more than its excess a plan that costs too much is made cheaper.
+const CHEAPER: f64 = 0.995;
+
 /// Sides of the patches that blocks may have.
 const BLOCKS: [usize; 4] = [1, 2, 4, 8];
 
@@ -182,50 +189,34 @@ pub fn run(args: &Args) -> Result<()> {
             100.0 * args.budget
         );
     }
-    let budget = budget as u64;
     let bar = progress::bar(args.json.json, None, "images measured");
-    let mut done = |images: usize| bar.inc(images as u64);
-    let Found { plan, measured, steps } = match (args.grouping, args.decision) {
-        (Grouping::Patches, _) => search(args, &network, &mut measure, &costs, budget, &bar)?,
-        (Grouping::Uniform, _) => {
-            let plan = relu::uniform(&measure, &costs, budget)?;
-            let measured = measure.loss(&plan, &mut done)?;
-            Found { plan, measured, steps: Vec::new() }
+    let mut allowed = budget;
+    let mut tries = 0;
+    // Costs of elements leave out what sums over patches do to number formats, and how messages are
+    // packed: a plan that costs too much as a whole is made cheaper.
+    let (Found { plan, measured, steps }, cost) = loop {
+        let found = find(args, &network, &mut measure, &costs, allowed as u64, &bar)?;
+        let cost = match &exact {
+            Some(exact) => {
+                let calibrated = (images.clone(), String::new());
+                let plan = Some(found.plan.clone());
+                let whole = network.calibrate(plan, &Settings::default(), calibrated)?.plan;
+                predictor(args, &network, exact.program.clone())?(&whole)?
+            }
+            None => decisions(&measure, graph, &found.plan) as f64,
+        };
+        tries += 1;
+        if cost <= args.budget * costs.exact || tries == TRIES {
+            break (found, cost);
         }
-        (grouping, decision) => {
-            let patches = if grouping == Grouping::Blocks { &BLOCKS[..] } else { &BLOCKS[..1] };
-            let decider = match decision {
-                Decision::Mean => Decider::Mean,
-                Decision::Member => Decider::Member,
-                Decision::Form => Decider::Form,
-            };
-            let (plan, measured) =
-                relu::cluster(&mut measure, &costs, budget, patches, decider, &mut done)?;
-            Found { plan, measured, steps: Vec::new() }
-        }
+        allowed *= CHEAPER * budget / (cost - costs.fixed).max(budget);
     };
     bar.finish_and_clear();
+    if cost > args.budget * costs.exact {
+        output::note("warning: the plan costs more than the budget");
+    }
     files::write(&args.output, plan.to_text().as_bytes())?;
     let clusters = matches!(args.grouping, Grouping::Channels | Grouping::Blocks);
-    let decided = |plan: &Plan| -> usize {
-        let sites = measure.sites().iter();
-        let of = |site: &ChoiceSite| {
-            let shape = &graph.node(site.node).shape;
-            let planned = plan.site(&site.name, SiteKind::Activation);
-            planned.map_or(0, |p| Resolved::resolve(&p.gate, &shape.0).decisions(shape.len()))
-        };
-        sites.map(of).sum()
-    };
-    let cost = match (&exact, args.objective) {
-        (Some(exact), _) => {
-            // Sums over patches need other widths than the exact plan's.
-            let calibrated = (images.clone(), String::new());
-            let whole =
-                network.calibrate(Some(plan.clone()), &Settings::default(), calibrated)?.plan;
-            predictor(args, &network, exact.program.clone())?(&whole)?
-        }
-        (None, _) => decided(&plan) as f64,
-    };
     let last = steps.iter().rev().find(|step| step.accepted);
     let report = Report {
         model: network.path.display().to_string(),
@@ -238,8 +229,8 @@ pub fn run(args: &Args) -> Result<()> {
         share: cost / costs.exact,
         predicted: last.map(|step| step.predicted),
         measured,
-        decisions: decided(&plan) as u64,
-        exact_decisions: decided(&measure.plan(None)) as u64,
+        decisions: decisions(&measure, graph, &plan) as u64,
+        exact_decisions: decisions(&measure, graph, &measure.plan(None)) as u64,
         steps,
         seconds: started.elapsed().as_secs_f64(),
         output: args.output.display().to_string(),
@@ -252,6 +243,47 @@ struct Found {
     plan: Plan,
     measured: f64,
     steps: Vec<Step>,
+}
+
+/// Decisions of a plan at the sites that can be planned.
+fn decisions(measure: &Measure, graph: &Graph, plan: &Plan) -> usize {
+    let of = |site: &ChoiceSite| {
+        let shape = &graph.node(site.node).shape;
+        let planned = plan.site(&site.name, SiteKind::Activation);
+        planned.map_or(0, |p| Resolved::resolve(&p.gate, &shape.0).decisions(shape.len()))
+    };
+    measure.sites().iter().map(of).sum()
+}
+
+/// A plan whose choices cost at most `budget`.
+fn find(
+    args: &Args,
+    network: &Network,
+    measure: &mut Measure,
+    costs: &Costs,
+    budget: u64,
+    bar: &ProgressBar,
+) -> Result<Found> {
+    let mut done = |images: usize| bar.inc(images as u64);
+    let (plan, measured) = match args.grouping {
+        Grouping::Patches => return search(args, network, measure, costs, budget, bar),
+        Grouping::Uniform => {
+            let plan = relu::uniform(measure, costs, budget)?;
+            let measured = measure.loss(&plan, &mut done)?;
+            (plan, measured)
+        }
+        Grouping::Channels | Grouping::Blocks => {
+            let blocks = args.grouping == Grouping::Blocks;
+            let patches = if blocks { &BLOCKS[..] } else { &BLOCKS[..1] };
+            let decider = match args.decision {
+                Decision::Mean => Decider::Mean,
+                Decision::Member => Decider::Member,
+                Decision::Form => Decider::Form,
+            };
+            relu::cluster(measure, costs, budget, patches, decider, &mut done)?
+        }
+    };
+    Ok(Found { plan, measured, steps: Vec::new() })
 }
 
 /// The search for patches, from where an earlier run left off.
@@ -334,8 +366,6 @@ fn read_progress(file: &Path, identity: &str) -> Option<Progress> {
     if saved.search != identity {
         return None;
     }
-    let steps = saved.progress.steps.len();
-    output::note(format!("going on after {steps} steps, from {}", file.display()));
     Some(saved.progress)
 }
 

@@ -30,7 +30,7 @@
 //! The first version was built on burn 0.22 (`flex`, its backend for the CPU). One step of ResNet-20
 //! on 128 images took it 1.22 s without and 1.46 s with batch normalisation on 2 cores of an AMD
 //! EPYC (Zen 4), of which the forward direction alone was 0.41 s and 0.50 s, and it took 7 minutes
-//! to build. The kernels here take [0.26 s](resnet20_step_seconds) for the whole step on the same
+//! to build. The kernels here take [0.30 s](resnet20_step_seconds) for the whole step on a like
 //! machine and build in seconds, so that the command-line program itself can train. They are few:
 //! two register tiles do all convolutions in all three directions (`kernels/tile.rs`), written once
 //! for AVX-512, AVX2 and plain code on the `pulp` crate; matrix products are those of the `gemm`

@@ -8,7 +8,7 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// Work of every party for each operation and each part of a gate, however small.
+    /// Work of every party for each operation, however small.
     pub operation_ns: Ns,
     /// Work of the server for each byte of preprocessing that it keeps.
     pub keep_ns: Ns,
@@ -76,7 +76,7 @@ pub struct Machine {
 pub struct Links {
     /// Work of handing a message to a link, and of taking one, each.
     pub message_ns: Ns,
-    /// Until a party that waits for a message goes on.
+    /// Until a party that has waited for a message for long goes on.
     pub wake_ns: Ns,
     /// What a message on a line that is not the loopback interface arrives later than the line's
     /// delay says: timers and devices take a moment.
@@ -151,6 +151,8 @@ pub struct Gates {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
+    /// For each part of up to 2^14 elements, however small.
+    pub part_ns: Ns,
     /// For each element that decides for itself.
     pub element_ns: Ns,
     /// For each element that follows a group's decision.
@@ -207,7 +209,7 @@ impl Profile {
     }
 
     /// The profile of the machine named in it, for those who have not measured theirs: two cores of
-    /// an AMD EPYC (Zen 4) with AVX-512 and VAES.
+    /// an Intel Xeon (Sapphire Rapids) with AVX-512 and VAES.
     pub fn built_in() -> Profile {
         // Part of the program, and tested.
         Profile::from_text(include_str!("../built_in.toml"))

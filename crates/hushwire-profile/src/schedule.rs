@@ -4,9 +4,9 @@
 //! waited for when some more are on their way. See `hushwire_mpc`'s `gate::schedule`, which this
 //! follows.
 
-use crate::profile::{Gates, Layer, Profile, Words};
+use crate::profile::{Gate, Gates, Layer, Ns, Profile, Words};
 use crate::simulate::{PARTIES, Step};
-use crate::work::{GateSize, operands};
+use crate::work::{GateSize, When, operands};
 use hushwire_fixed::program::{Local, Op};
 use hushwire_mpc::Job;
 use hushwire_mpc::cost::{Message, Prediction};
@@ -162,8 +162,8 @@ impl<'a> Schedule<'a> {
         let parts = parts(messages);
         for stripe in parts.chunks(STRIPE) {
             let share: f64 = stripe.iter().map(|part| part.share).sum();
-            helper.extend(self.striped(deal.work(size) * share, stripe));
-            client.extend(self.striped(prepare.work(size) * share, stripe));
+            helper.extend(self.striped(deal, deal.work(size, When::Offline) * share, stripe));
+            client.extend(self.striped(prepare, prepare.work(size, When::Offline) * share, stripe));
             for part in stripe {
                 for message in part.messages {
                     let (to, bytes) = (message.to as usize, message.framed());
@@ -184,7 +184,10 @@ impl<'a> Schedule<'a> {
     /// A gate online.
     fn gate(&self, size: &GateSize, messages: &[Message], steps: &mut Steps) {
         let Gates { ask, serve, .. } = self.words.gates(self.job.comparison);
-        let (ask, serve) = (ask.work(size), serve.work(size));
+        let ask_work = ask.work(size, When::Online);
+        let serve_work = serve.work(size, When::Online);
+        // What a part takes however small it is, it takes at its first message.
+        let later = Gate { part_ns: Ns::default(), ..*serve };
         let parts = parts(messages);
         let stripes: Vec<&[Part<'_>]> = parts.chunks(STRIPE).collect();
         let share = |stripe: &[Part<'_>]| stripe.iter().map(|part| part.share).sum::<f64>();
@@ -195,20 +198,20 @@ impl<'a> Schedule<'a> {
                 let twice = stripe.iter().any(|part| part.messages.len() > 2);
                 let first = if twice { ASK[0] } else { 1.0 };
                 let sent = |k| stripe.iter().filter_map(move |part| bytes(part, k));
-                server.extend(self.striped(serve * SERVE[0] * share(stripe), stripe));
+                server.extend(self.striped(serve, serve_work * SERVE[0] * share(stripe), stripe));
                 server.extend(sent(0).map(|bytes| send(CLIENT, bytes)));
                 client.extend(sent(0).map(|_| receive(SERVER)));
-                client.extend(self.striped(ask * first * share(stripe), stripe));
+                client.extend(self.striped(ask, ask_work * first * share(stripe), stripe));
                 client.extend(sent(1).map(|bytes| send(SERVER, bytes)));
             }
             if let Some(stripe) = stage.checked_sub(AHEAD).and_then(|asked| stripes.get(asked)) {
                 let sent = |k| stripe.iter().filter_map(move |part| bytes(part, k));
                 server.extend(sent(1).map(|_| receive(CLIENT)));
-                server.extend(self.striped(serve * SERVE[1] * share(stripe), stripe));
+                server.extend(self.striped(&later, serve_work * SERVE[1] * share(stripe), stripe));
                 server.extend(sent(2).map(|bytes| send(CLIENT, bytes)));
                 client.extend(sent(2).map(|_| receive(SERVER)));
                 if sent(3).next().is_some() {
-                    client.extend(self.striped(ask * ASK[1] * share(stripe), stripe));
+                    client.extend(self.striped(&later, ask_work * ASK[1] * share(stripe), stripe));
                 }
                 client.extend(sent(3).map(|bytes| send(SERVER, bytes)));
             }
@@ -216,7 +219,7 @@ impl<'a> Schedule<'a> {
             {
                 let sent = |k| stripe.iter().filter_map(move |part| bytes(part, k));
                 server.extend(sent(3).map(|_| receive(CLIENT)));
-                server.extend(self.striped(serve * SERVE[2] * share(stripe), stripe));
+                server.extend(self.striped(&later, serve_work * SERVE[2] * share(stripe), stripe));
                 server.extend(sent(4).map(|bytes| send(CLIENT, bytes)));
                 client.extend(sent(4).map(|_| receive(SERVER)));
                 client.extend(sent(5).map(|bytes| send(SERVER, bytes)));
@@ -244,10 +247,9 @@ impl<'a> Schedule<'a> {
         compute(self.words.local_ns.times(self.job.len(op) as f64))
     }
 
-    /// Work on the parts of a stripe, each by one thread.
-    fn striped(&self, work: f64, stripe: &[Part<'_>]) -> [Step; 2] {
-        let work = work + self.profile.operation_ns.times(stripe.len() as f64);
-        self.spread(work, stripe.len())
+    /// Work of a gate on the parts of a stripe, each by one thread.
+    fn striped(&self, gate: &Gate, work: f64, stripe: &[Part<'_>]) -> [Step; 2] {
+        self.spread(work + gate.part_ns.times(stripe.len() as f64), stripe.len())
     }
 
     /// Work that all cores share.
@@ -255,11 +257,11 @@ impl<'a> Schedule<'a> {
         self.spread(work, self.profile.machine.cores)
     }
 
-    /// Work of several threads, which must wake up first.
+    /// Work of several threads. One begins at once; until the others are awake it works alone.
     fn spread(&self, work: f64, threads: usize) -> [Step; 2] {
-        let alone = threads.min(self.profile.machine.cores) == 1;
-        let wake = if alone { 0.0 } else { self.profile.links.wake_ns.times(1.0) };
-        [Step::Pause { seconds: wake }, Step::Compute { work, threads }]
+        let wake = self.profile.links.wake_ns.times(1.0);
+        let alone = if threads > 1 { work.min(wake) } else { work };
+        [compute(alone), Step::Compute { work: work - alone, threads }]
     }
 }
 

@@ -11,13 +11,16 @@ use std::collections::VecDeque;
 /// Parties.
 pub(crate) const PARTIES: usize = 3;
 
+/// A core that has nothing to do looks out for work for a while before it halts, and it is a halted one
+/// that takes time to go on: who has waited for this many seconds pays for all of it, who has waited for
+/// less for that part of it.
+const LULL: f64 = 400e-6;
+
 /// What a party does next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     /// Computes for `work` seconds of one core, on up to `threads` cores.
     Compute { work: f64, threads: usize },
-    /// Lets time pass.
-    Pause { seconds: f64 },
     /// Hands a message to the link; the party does not wait.
     Send { to: usize, bytes: u64 },
     /// Waits for the next message.
@@ -35,7 +38,7 @@ pub(crate) struct Stage {
     pub delay: f64,
     /// Seconds that a byte occupies a line.
     pub seconds_per_byte: f64,
-    /// Seconds until a party that waits goes on when its message has come.
+    /// Seconds until a party that has waited for long goes on when its message has come; see [`LULL`].
     pub wake: f64,
     /// Work of a thread that writes or reads: for a message and for each of its bytes.
     pub per_message: f64,
@@ -85,6 +88,8 @@ pub(crate) fn run(stage: &Stage, steps: &[Vec<Step>; PARTIES]) -> [f64; PARTIES]
         parties: Default::default(),
         routes: Default::default(),
         asleep: [None; PARTIES],
+        // All have waited since the last inference.
+        since: [f64::NEG_INFINITY; PARTIES],
         done: [None; PARTIES],
     };
     loop {
@@ -103,6 +108,8 @@ struct World<'a> {
     parties: [Worker; PARTIES],
     /// Until when a party waits; infinite if its message has not come.
     asleep: [Option<f64>; PARTIES],
+    /// When a party began to wait.
+    since: [f64; PARTIES],
     /// From party to party; those from a party to itself stay empty.
     routes: [[Route; PARTIES]; PARTIES],
     done: [Option<f64>; PARTIES],
@@ -119,13 +126,6 @@ impl World<'_> {
                     Some(Step::Compute { work, threads }) => {
                         self.parties[party].begin(*work, (*threads).min(stage.cores));
                     }
-                    Some(Step::Pause { seconds }) => {
-                        let until = *self.asleep[party].get_or_insert(self.now + seconds);
-                        if self.now < until {
-                            break;
-                        }
-                        self.asleep[party] = None;
-                    }
                     Some(Step::Send { to, bytes }) => {
                         let route = &mut self.routes[party][*to];
                         let start = route.free_at.max(self.now);
@@ -136,13 +136,17 @@ impl World<'_> {
                         let route = &mut self.routes[*from][party];
                         let due = self.asleep[party];
                         if route.ready == 0 {
+                            if due.is_none() && self.now > 0.0 {
+                                self.since[party] = self.now;
+                            }
                             self.asleep[party] = Some(f64::INFINITY);
                             break;
                         }
-                        if due == Some(f64::INFINITY) && stage.wake > 0.0 {
-                            self.asleep[party] = Some(self.now + stage.wake);
-                            break;
+                        if due == Some(f64::INFINITY) {
+                            let halted = ((self.now - self.since[party]) / LULL).min(1.0);
+                            self.asleep[party] = Some(self.now + stage.wake * halted);
                         }
+                        let due = self.asleep[party];
                         if due.is_some_and(|due| due.is_finite() && self.now < due) {
                             break;
                         }

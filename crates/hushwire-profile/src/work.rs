@@ -53,10 +53,26 @@ pub(crate) struct GateSize {
     members: f64,
     /// Elements that pass.
     passing: f64,
-    /// Decisions beside the first of those that decide for themselves.
-    decisions: f64,
-    /// Levels of all decisions.
+    /// Secrets to compare with: dealt offline, one for each deciding form.
+    dealt: Compared,
+    /// Comparisons with them: carried out online, one for each threshold.
+    carried_out: Compared,
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Compared {
+    /// Beside the first of elements that decide for themselves.
+    beside: f64,
+    /// Levels of all.
     levels: f64,
+}
+
+/// When a gate is worked on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum When {
+    Offline,
+    Online,
 }
 
 impl GateSize {
@@ -69,31 +85,36 @@ impl GateSize {
             members = sum(Groups::opened_len);
             passing = sum(|groups| groups.identity.len());
         }
-        let decisions = gate.members.decisions(len) * gate.function.knots();
         let over_batch = |count: usize| (count * job.batch) as f64;
+        let levels = levels(job.comparison, gate.window.bits - 1);
+        let compared = |count: usize| Compared {
+            beside: over_batch(count - elements),
+            levels: over_batch(count) * levels,
+        };
+        let decisions = gate.members.decisions(len);
         GateSize {
             elements: over_batch(elements),
             members: over_batch(members),
             passing: over_batch(passing),
-            decisions: over_batch(decisions - elements),
-            levels: over_batch(decisions) * levels(job.comparison, gate.window.bits - 1),
+            dealt: compared(decisions),
+            carried_out: compared(decisions * gate.function.knots()),
         }
     }
-}
 
-impl GateSize {
     /// A piecewise polynomial by what a ReLU has of the same: dealt numbers and comparisons.
     pub(crate) fn curve(job: &Job, op: usize, curve: &CurveGate) -> GateSize {
         let elements = job.len(op) as f64;
         let encoding = &curve.encoding;
         let dealt = encoding.elements() + encoding.degree().saturating_sub(1) + DEALT_BESIDE;
-        let comparisons = elements * curve.knots.len() as f64;
+        let levels = levels(job.comparison, curve.window.bits - 1);
+        let compared =
+            |each: usize| Compared { beside: 0.0, levels: elements * each as f64 * levels };
         GateSize {
             elements: elements * dealt as f64 / DEALT_OF_RELU,
             members: 0.0,
             passing: 0.0,
-            decisions: 0.0,
-            levels: comparisons * levels(job.comparison, curve.window.bits - 1),
+            dealt: compared(1),
+            carried_out: compared(curve.knots.len()),
         }
     }
 }
@@ -114,13 +135,17 @@ pub(crate) fn levels(comparison: Comparison, bits: u32) -> f64 {
 }
 
 impl Gate {
-    /// Seconds of one core.
-    pub(crate) fn work(&self, size: &GateSize) -> f64 {
+    /// Seconds of one core, beside what every part takes.
+    pub(crate) fn work(&self, size: &GateSize, when: When) -> f64 {
+        let Compared { beside, levels } = match when {
+            When::Offline => size.dealt,
+            When::Online => size.carried_out,
+        };
         self.element_ns.times(size.elements)
             + self.member_ns.times(size.members)
             + self.passing_ns.times(size.passing)
-            + self.decision_ns.times(size.decisions)
-            + self.level_ns.times(size.levels)
+            + self.decision_ns.times(beside)
+            + self.level_ns.times(levels)
     }
 }
 

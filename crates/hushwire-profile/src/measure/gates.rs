@@ -56,6 +56,8 @@ fn gates<W: Word>(layer: &Times, comparison: Comparison) -> Result<Gates, Measur
     let [long, short] = [measure(Kind::Relu(LONG))?, measure(Kind::Relu(SHORT))?];
     let [small, large] = [measure(Kind::Patches(2))?, measure(Kind::Patches(8))?];
     let half = measure(Kind::Half)?;
+    let [without, with] = [Kind::Tiny, Kind::TinyRelu].map(|kind| times::<W>(kind, comparison));
+    let (without, with) = (without?, with?);
     let gate = |k: usize| {
         let [more, fewer] = [LONG, SHORT].map(|bits| levels(comparison, bits - 1));
         let level = ((long[k] - short[k]) / (more - fewer)).max(0.0);
@@ -64,6 +66,7 @@ fn gates<W: Word>(layer: &Times, comparison: Comparison) -> Result<Gates, Measur
         let decision = ((small[k] - large[k]) / (1.0 / 4.0 - 1.0 / 64.0)).max(0.0);
         let member = large[k] - decision / 64.0;
         Gate {
+            part_ns: Ns::from_seconds(with[k] - without[k]),
             element_ns: Ns::from_seconds(long[k] - all),
             member_ns: Ns::from_seconds(member),
             passing_ns: Ns::from_seconds(2.0 * half[k] - member - decision),

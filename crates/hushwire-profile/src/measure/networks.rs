@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Layer,
     /// Nothing, and only a few elements.
     Tiny,
+    /// A ReLU of each of a few elements.
+    TinyRelu,
     /// A ReLU of every element, comparing this many bits, the sign included.
     Relu(u32),
     /// A ReLU of square patches with sides of this length, each with one decision.
@@ -44,7 +46,7 @@ pub(super) struct Network<W: Word> {
 impl<W: Word> Network<W> {
     /// The network whose formats need words of this size.
     pub fn new(kind: Kind) -> Result<Network<W>, MeasureError> {
-        let dims = if kind == Kind::Tiny { TINY } else { DIMS };
+        let dims = if matches!(kind, Kind::Tiny | Kind::TinyRelu) { TINY } else { DIMS };
         let model = model(dims, !matches!(kind, Kind::Layer | Kind::Tiny));
         model.validate()?;
         let mut plan = Plan::exact(&model.graph);
@@ -53,7 +55,7 @@ impl<W: Word> Network<W> {
             site.gate = match kind {
                 Kind::Patches(side) => patches([ChannelGate::Patch(side, side); 2]),
                 Kind::Half => patches([ChannelGate::Patch(1, 1), ChannelGate::Identity]),
-                Kind::Layer | Kind::Tiny | Kind::Relu(_) => Gate::Exact,
+                Kind::Layer | Kind::Tiny | Kind::TinyRelu | Kind::Relu(_) => Gate::Exact,
             };
         }
         let window_bits = match kind {

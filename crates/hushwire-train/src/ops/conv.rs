@@ -8,6 +8,9 @@ use super::part;
 use crate::kernels::conv::{self, Gradients, Packed, Scratch};
 use crate::kernels::geometry::Geometry;
 
+/// Weights whose parts of the gradient one thread sums.
+const SUMMED: usize = 4096;
+
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
@@ -50,9 +53,9 @@ pub(crate) fn backward(
     let size = part(x.len() / from);
     let parts = x.len() / from;
     let parts = parts.div_ceil(size);
-    spare.clear();
     spare.resize(parts * weight.len(), 0.0);
     let run = |x: &[f32], g: &[f32], weight: &mut [f32], input: Option<(&mut [f32], bool)>| {
+        weight.fill(0.0);
         SCRATCH.with_borrow_mut(|scratch| {
             conv::backward(geometry, weights, x, g, Gradients { input, weight }, scratch);
         });
@@ -67,10 +70,14 @@ pub(crate) fn backward(
         }
         None => read.for_each(|((x, g), weight)| run(x, g, weight, None)),
     }
-    // In order, whatever thread was first.
-    for sums in spare.chunks_exact(weight.len()) {
-        weight.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
-    }
+    let len = weight.len();
+    weight.par_chunks_mut(SUMMED).enumerate().for_each(|(chunk, weight)| {
+        // In order, whatever thread was first.
+        for sums in spare.chunks_exact(len) {
+            let sums = &sums[chunk * SUMMED..];
+            weight.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+        }
+    });
 }
 
 /// The gradient of the input alone, written or added to.

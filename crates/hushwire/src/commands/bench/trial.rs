@@ -148,7 +148,8 @@ fn repeat(task: &Task, folder: PrivateFolder) -> Result<()> {
     let input = images::random(parties.graph()?, 1)?.concat();
     let start = Instant::now();
     for repetition in 0..REPETITIONS {
-        if repetition > 0 && start.elapsed() > PATIENCE {
+        // While the first prepares, masked weights may still be on their way.
+        if repetition > 1 && start.elapsed() > PATIENCE {
             break;
         }
         let report = Repetition::from(&parties.infer(&input)?);

@@ -214,6 +214,9 @@ def small_networks():
     spelled("square_power", lambda n, x: n.op("Pow", x, np.float32(2)))
     spelled("sigmoid", lambda n, x: n.op("Div", np.float32(1), n.op(
         "Add", np.float32(1), n.op("Exp", n.op("Neg", x)))))
+    spelled("exp", lambda n, x: n.op("Exp", x))
+    spelled("softplus", lambda n, x: n.op("Softplus", x))
+    spelled("softplus_log", lambda n, x: n.op("Log", n.op("Add", np.float32(1), n.op("Exp", x))))
 
     # Layout
     n = net("concat", (3, 4, 5))

@@ -35,6 +35,10 @@ pub enum Activation {
     Silu,
     /// `x * tanh(ln(1 + exp(x)))`
     Mish,
+    /// `exp(x)`
+    Exp,
+    /// `ln(1 + exp(x))`
+    Softplus,
     /// `x * x`
     Square,
     /// Another polynomial.
@@ -75,6 +79,8 @@ impl Activation {
             Self::HardSwish => "HardSwish",
             Self::Silu => "Silu",
             Self::Mish => "Mish",
+            Self::Exp => "Exp",
+            Self::Softplus => "Softplus",
             Self::Square => "Square",
             Self::Polynomial(_) => "Polynomial",
         }
@@ -102,6 +108,8 @@ impl Activation {
             Self::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
             Self::Silu => x * sigmoid(x),
             Self::Mish => x * softplus(x).tanh(),
+            Self::Exp => x.exp(),
+            Self::Softplus => softplus(x),
             Self::Square => x * x,
             Self::Polynomial(polynomial) => polynomial.eval(x),
         }
@@ -203,6 +211,9 @@ mod tests {
         close(Activation::Mish, 1.0, 0.8650983882673103);
         close(Activation::Mish, 800.0, 800.0);
         close(Activation::Silu, -800.0, 0.0);
+        close(Activation::Exp, 1.0, std::f64::consts::E);
+        close(Activation::Softplus, 0.0, std::f64::consts::LN_2);
+        close(Activation::Softplus, 800.0, 800.0);
         close(Activation::Square, -1.5, 2.25);
         let cubic = Activation::polynomial(&[1.0, 0.0, 0.0, 2.0]).unwrap();
         close(cubic, -3.0, -53.0);

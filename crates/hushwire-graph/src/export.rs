@@ -168,9 +168,12 @@ impl Writer<'_> {
     fn activation(&mut self, id: NodeId, node: &Node, inputs: Vec<String>, activation: Activation) {
         let name = node.name.as_str();
         match activation {
-            Activation::Relu | Activation::Sigmoid | Activation::Tanh | Activation::HardSwish => {
-                self.node(activation.name(), inputs, name, Vec::new())
-            }
+            Activation::Relu
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::HardSwish
+            | Activation::Exp
+            | Activation::Softplus => self.node(activation.name(), inputs, name, Vec::new()),
             Activation::LeakyRelu { alpha } => {
                 self.node("LeakyRelu", inputs, name, vec![float("alpha", alpha)]);
             }

@@ -330,6 +330,32 @@ fn polynomials_in_any_spelling() {
 }
 
 #[test]
+fn exponentials_stand_alone_or_in_what_is_made_of_them() {
+    let read = |build: fn(OnnxBuilder) -> OnnxBuilder| {
+        let model = load(&build(OnnxBuilder::new(&[2]).floats("one", &[], &[1.0])).build("y"));
+        assert_eq!(load(&model.to_onnx()), model);
+        match &model.graph.nodes[..] {
+            [_, node] => node.op.clone(),
+            _ => panic!("{}", model.graph),
+        }
+    };
+    assert_eq!(read(|b| b.node("Exp", &["input"], "y")), Op::Activation(Activation::Exp));
+    let softplus = Op::Activation(Activation::Softplus);
+    assert_eq!(read(|b| b.node("Softplus", &["input"], "y")), softplus);
+    let spelled = read(|b| {
+        b.node("Exp", &["input"], "e").node("Add", &["e", "one"], "sum").node("Log", &["sum"], "y")
+    });
+    assert_eq!(spelled, softplus);
+    let sigmoid = read(|b| {
+        b.node("Neg", &["input"], "n")
+            .node("Exp", &["n"], "e")
+            .node("Add", &["e", "one"], "sum")
+            .node("Reciprocal", &["sum"], "y")
+    });
+    assert_eq!(sigmoid, Op::Activation(Activation::Sigmoid));
+}
+
+#[test]
 fn squares_in_a_row_stay_apart_and_sums_of_others_stay_sums() {
     let bytes = OnnxBuilder::new(&[2])
         .node("Mul", &["input", "input"], "a")

@@ -81,6 +81,8 @@ impl Function {
             Activation::Tanh => Self::Tanh,
             Activation::Sigmoid => Self::Sigmoid,
             Activation::HardSwish => Self::HardSwish,
+            Activation::Exp => Self::Exp,
+            Activation::Softplus => Self::Softplus,
             _ => return None,
         })
     }

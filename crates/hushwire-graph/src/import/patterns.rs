@@ -21,7 +21,7 @@ const RANGE: f64 = 12.0;
 /// Gelu and GeluTanh, differ by up to 5e-4; constants in single precision cause less than 1e-6.
 const TOLERANCE: f64 = 1e-5;
 
-const KNOWN: [Activation; 8] = [
+const KNOWN: [Activation; 10] = [
     Activation::Relu,
     Activation::Sigmoid,
     Activation::Tanh,
@@ -30,6 +30,8 @@ const KNOWN: [Activation; 8] = [
     Activation::HardSwish,
     Activation::Silu,
     Activation::Mish,
+    Activation::Exp,
+    Activation::Softplus,
 ];
 
 /// Turns the last node of every pattern into an activation; the others are left without readers.

@@ -39,6 +39,8 @@ pub(crate) fn forward(activation: Activation, x: &[f32], to: &mut [f32]) {
         Activation::HardSwish => map!(|x: f32| x * (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)),
         Activation::Silu => map!(|x: f32| x * sigmoid(x)),
         Activation::Mish => map!(|x: f32| x * mish_gate(x).0),
+        Activation::Exp => map!(exp),
+        Activation::Softplus => map!(|x: f32| x.max(0.0) + exp(-x.abs()).ln_1p()),
         Activation::Square => map!(|x: f32| x * x),
         Activation::Polynomial(p) => map!(|x: f32| p.apply(x)),
     }
@@ -96,6 +98,8 @@ pub(crate) fn backward(activation: Activation, x: &[f32], g: &mut [f32]) {
             let (gate, slope) = mish_gate(x);
             gate + x * slope
         }),
+        Activation::Exp => map!(exp),
+        Activation::Softplus => map!(sigmoid),
         Activation::Square => map!(|x: f32| 2.0 * x),
         Activation::Polynomial(p) => map!(|x: f32| slope(&p, x)),
     }
@@ -184,6 +188,8 @@ mod tests {
             Activation::HardSwish,
             Activation::Silu,
             Activation::Mish,
+            Activation::Exp,
+            Activation::Softplus,
             Activation::Square,
             Activation::polynomial(&[0.5, -1.0, 0.25, 0.0, 0.01]).unwrap(),
         ]

@@ -6,10 +6,10 @@ use crate::buffer::Buffer;
 use crate::ciphertext::{Ciphertext, Plaintext, check_levels, check_scales};
 use crate::error::CkksError;
 use crate::kernels;
-use crate::keys::{EvaluationKeys, Purpose};
+use crate::keys::{EvaluationKeys, Purpose, SwitchKey};
 use crate::modulus::Modulus;
 use crate::params::Parameters;
-use crate::switch::SwitchTable;
+use crate::switch::{Source, SwitchTable};
 
 /// Computes on ciphertexts. Cheap to clone; all methods may be called from many threads.
 ///
@@ -319,19 +319,11 @@ impl Evaluator {
         self.params.check_scale(x.level, scale)?;
         let mut out = Ciphertext::undefined(&self.params, x.level, scale, 3);
         let n = self.params.degree();
-        let mut factors = [0, 1].map(|_| self.params.0.pool.take(n));
         for (i, table) in self.params.basis(x.level, 0).enumerate() {
-            let m = &table.modulus;
-            for (part, factor) in factors.iter_mut().enumerate() {
-                factor.copy_from_slice(y.limb(part, i));
-                kernels::to_montgomery(m, factor);
-            }
-            let (x0, x1) = (x.limb(0, i), x.limb(1, i));
-            let (y0, y1) = (&factors[0][..], &factors[1][..]);
-            let range = i * n..(i + 1) * n;
-            kernels::dot(m, &mut out.parts[0][range.clone()], &[(x0, y0)]);
-            kernels::dot(m, &mut out.parts[1][range.clone()], &[(x0, y1), (x1, y0)]);
-            kernels::dot(m, &mut out.parts[2][range], &[(x1, y1)]);
+            let [a, b, c] = &mut out.parts[..] else { unreachable!("three parts were made") };
+            let limbs = [a, b, c].map(|part| &mut part[i * n..(i + 1) * n]);
+            let factors = [x, y].map(|x| [x.limb(0, i), x.limb(1, i)]);
+            kernels::tensor(&table.modulus, limbs, factors);
         }
         Ok(out)
     }
@@ -347,12 +339,18 @@ impl Evaluator {
         }
         let key = self.keys.find(Purpose::Relinearise, x.level)?;
         let table = self.params.switch_table(key.gadget, x.level);
-        let [mut u0, mut u1] = self.params.switch(&table, &x.parts[2], key);
-        x.parts.truncate(2);
-        for (part, extended) in x.parts.iter_mut().zip([&mut u0, &mut u1]) {
-            let switched = self.params.mod_down(&table, extended);
-            self.each_limb(x.level, part, &switched, kernels::add);
-        }
+        let n = self.params.degree();
+        let square = x.parts.remove(2);
+        self.params.switch_divide(
+            &table,
+            Source::Values(&square),
+            key,
+            None,
+            |(part, t), m, difference| {
+                let limb = &mut x.parts[part][t * n..(t + 1) * n];
+                kernels::add_difference(m, limb, difference);
+            },
+        );
         Ok(())
     }
 
@@ -397,13 +395,19 @@ impl Evaluator {
         let (level, scale) = self.rescaled(x.level, x.scale)?;
         let key = self.keys.find(Purpose::Relinearise, x.level)?;
         let table = self.params.switch_table(key.gadget, x.level);
-        let mut switched = self.params.switch(&table, &x.parts[2], key);
-        x.parts.truncate(2);
-        for (part, extended) in x.parts.iter_mut().zip(&mut switched) {
-            self.params.add_times_special(&table, extended, part);
-            *part = self.params.mod_down_rescale(&table, extended);
-        }
-        (x.level, x.scale) = (level, scale);
+        let n = self.params.degree();
+        let mut out = Ciphertext::undefined(&self.params, level, scale, 2);
+        self.params.switch_divide(
+            &table,
+            Source::Values(&x.parts[2]),
+            key,
+            Some([&x.parts[0], &x.parts[1]]),
+            |(part, t), m, difference| {
+                let limb = &mut out.parts[part][t * n..(t + 1) * n];
+                kernels::scale_difference(m, limb, difference);
+            },
+        );
+        *x = out;
         Ok(())
     }
 
@@ -484,28 +488,25 @@ impl Evaluator {
         }
         let key = self.keys.find(Purpose::Automorphism(element), x.level)?;
         let table = self.params.switch_table(key.gadget, x.level);
-        let switched = self.params.switch(&table, &x.parts[1], key);
-        Ok(self.permute(x, &table, switched, element))
+        Ok(self.permute(x, &table, Source::Values(&x.parts[1]), (element, key)))
     }
 
-    /// Finishes an automorphism of `x` whose second part was switched.
+    /// The automorphism of `x` that `key` is for, from its second part as `source` gives it.
     fn permute(
         &self,
         x: &Ciphertext,
         table: &SwitchTable,
-        switched: [Buffer; 2],
-        element: usize,
+        source: Source<'_>,
+        (element, key): (usize, &SwitchKey),
     ) -> Ciphertext {
+        let n = self.params.degree();
         let permutation = self.params.permutation(element);
         let mut out = Ciphertext::undefined(&self.params, x.level, x.scale, 2);
-        for (i, mut extended) in switched.into_iter().enumerate() {
-            let mut part = self.params.mod_down(table, &mut extended);
-            if i == 0 {
-                self.each_limb(x.level, &mut part, &x.parts[0], kernels::add);
-            }
-            let modulus = &self.params.0.tables[0].modulus;
-            kernels::permute(modulus, &permutation, &mut out.parts[i], &part);
-        }
+        self.params.switch_divide(table, source, key, None, |(part, t), m, difference| {
+            let limb = &mut out.parts[part][t * n..(t + 1) * n];
+            let addend = (part == 0).then(|| x.limb(0, t));
+            kernels::permute_difference(m, &permutation, limb, difference, addend);
+        });
         out
     }
 
@@ -534,8 +535,7 @@ impl Evaluator {
                         (table, digits)
                     }
                 };
-                let switched = self.params.switch_digits(&table, &digits, key);
-                let out = self.permute(x, &table, switched, element);
+                let out = self.permute(x, &table, Source::Digits(&digits), (element, key));
                 shared = Some((table, digits));
                 Ok(out)
             })

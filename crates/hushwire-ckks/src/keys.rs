@@ -391,13 +391,12 @@ impl SwitchKey {
         self.values[start..start + 2 * n].split_at_mut(n)
     }
 
-    /// b (part 0) or a (part 1) of a digit for place `t` of the basis of `level` with the gadget's
-    /// special primes.
-    pub(crate) fn limb(&self, level: usize, t: usize, digit: usize, part: usize) -> &[u64] {
-        let n = self.params.degree();
+    /// All digits for place `t` of the basis of `level` with the gadget's special primes: digit by digit, b
+    /// then a.
+    pub(crate) fn limb(&self, level: usize, t: usize) -> &[u64] {
         let t = if t <= level { t } else { t + self.gadget.level - level };
-        let start = ((t * self.gadget.digits(self.gadget.level) + digit) * 2 + part) * n;
-        &self.values[start..start + n]
+        let len = self.gadget.digits(self.gadget.level) * 2 * self.params.degree();
+        &self.values[t * len..(t + 1) * len]
     }
 }
 

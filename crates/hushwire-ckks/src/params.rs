@@ -12,7 +12,7 @@ use crate::buffer::{Buffer, Pool};
 use crate::embedding::Embedding;
 use crate::error::CkksError;
 use crate::modulus::{MAX_PRIME_BITS, Modulus, primes};
-use crate::ntt::{NttTable, leaf_exponents};
+use crate::ntt::{Input, NttTable, leaf_exponents};
 use crate::simd::Isa;
 use crate::switch::{Division, SwitchTable};
 
@@ -424,7 +424,7 @@ pub struct Ntt<'a> {
 impl Ntt<'_> {
     /// Values at the roots from coefficients elsewhere in memory, as words that key switching takes.
     pub fn forward_lazy(&mut self) {
-        self.table.forward_lazy(&mut self.output, &self.input, 0);
+        self.table.forward_lazy(&mut self.output, Input::One(&self.input), 0);
     }
 
     /// Reduced values at the roots from coefficients, in place.

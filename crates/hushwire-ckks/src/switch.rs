@@ -14,10 +14,10 @@
 use std::ops::Range;
 
 use crate::buffer::Buffer;
-use crate::kernels;
+use crate::kernels::{self, Difference};
 use crate::keys::SwitchKey;
 use crate::modulus::{Factor, Modulus};
-use crate::ntt::{Exit, NttTable};
+use crate::ntt::{Exit, Input, NttTable};
 use crate::params::{Gadget, Parameters};
 
 /// How to take residues modulo some primes to residues modulo others: with D the product of the
@@ -29,8 +29,8 @@ struct Lift {
     exits: Vec<Exit>,
     /// Largest y_j of a single prime.
     largest: u64,
-    /// Per target, D / q_j for each j; Montgomery form.
-    carry: Vec<Vec<u64>>,
+    /// Per target, D / q_j for each j.
+    carry: Vec<Vec<Factor>>,
     /// Per target, what takes the halves away again.
     offset: Vec<u64>,
 }
@@ -58,7 +58,7 @@ impl Lift {
             largest: from[0].modulus.q - 1,
             carry: to
                 .iter()
-                .map(|m| (0..from.len()).map(|j| m.to_montgomery(rest(m, j))).collect())
+                .map(|m| (0..from.len()).map(|j| m.factor(rest(m, j))).collect())
                 .collect(),
             offset: to.iter().map(offset).collect(),
         }
@@ -94,17 +94,24 @@ impl Lift {
     fn apply(&self, prepared: &[u64], t: usize, table: &NttTable, out: &mut [u64]) {
         let m = &table.modulus;
         let n = out.len();
-        if self.exits.len() == 1 && self.largest + m.q < table.input_bound() {
-            return table.forward_lazy(out, prepared, self.offset[t]);
+        let offset = self.offset[t];
+        match self.carry[t][..] {
+            [_] if self.largest + m.q < table.input_bound() => {
+                return table.forward_lazy(out, Input::One(prepared), offset);
+            }
+            [_] => kernels::reduce(m, out, prepared),
+            [w, v] => {
+                let (x, y) = prepared.split_at(n);
+                return table.forward_lazy(out, Input::Two([x, y], [w, v]), offset);
+            }
+            ref factors => {
+                let limbs = prepared.chunks_exact(n);
+                let terms: Vec<_> =
+                    limbs.zip(factors).map(|(x, w)| (x, m.to_montgomery(w.value))).collect();
+                kernels::dot_scalars(m, out, &terms);
+            }
         }
-        if self.exits.len() == 1 {
-            kernels::reduce(m, out, prepared);
-        } else {
-            let limbs = prepared.chunks_exact(n);
-            let terms: Vec<_> = limbs.zip(&self.carry[t]).map(|(x, w)| (x, *w)).collect();
-            kernels::dot_scalars(m, out, &terms);
-        }
-        table.forward_lazy_in_place(out, self.offset[t]);
+        table.forward_lazy(out, Input::Own, offset);
     }
 }
 
@@ -174,6 +181,57 @@ impl SwitchTable {
     }
 }
 
+/// What is switched: the values of a polynomial, or its digits as [`Parameters::decompose`] gives them.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Values(&'a [u64]),
+    Digits(&'a [u64]),
+}
+
+/// Digits, limb by limb.
+enum Digits<'a> {
+    /// They are there: limb by limb, digit by digit.
+    Made(&'a [u64]),
+    /// They are made when they are wanted, from the values and the coefficients of all digits, in a place
+    /// for one limb of each.
+    Making { values: &'a [u64], prepared: Buffer, place: Buffer },
+}
+
+impl<'a> Digits<'a> {
+    fn new(params: &Parameters, table: &SwitchTable, source: Source<'a>) -> Self {
+        match source {
+            Source::Digits(digits) => Self::Made(digits),
+            Source::Values(values) => Self::Making {
+                values,
+                prepared: params.prepare_digits(table, values),
+                place: params.0.pool.take(table.digits.len() * params.degree()),
+            },
+        }
+    }
+
+    /// All digits modulo prime `t` of the extended basis, `ntt`.
+    fn limb(&mut self, table: &SwitchTable, t: usize, ntt: &NttTable) -> Vec<&[u64]> {
+        let (n, count) = (ntt.len(), table.digits.len());
+        match self {
+            Self::Made(digits) => {
+                digits[t * count * n..(t + 1) * count * n].chunks_exact(n).collect()
+            }
+            Self::Making { values, prepared, place } => place
+                .chunks_exact_mut(n)
+                .zip(&table.digits)
+                .map(|(out, (range, lift))| {
+                    if range.contains(&t) {
+                        // Modulo its own primes, a digit is what it was.
+                        return &values[t * n..(t + 1) * n];
+                    }
+                    lift.apply(&prepared[range.start * n..range.end * n], t, ntt, out);
+                    &*out
+                })
+                .collect(),
+        }
+    }
+}
+
 impl Parameters {
     /// The product of the first `count` special primes modulo a prime.
     pub(crate) fn special_product(&self, count: usize, m: &Modulus) -> u64 {
@@ -192,26 +250,6 @@ impl Parameters {
         out
     }
 
-    /// Values of digit `i` modulo prime `t` of the extended basis, `ntt`: unreduced words.
-    fn extend_digit(
-        &self,
-        table: &SwitchTable,
-        prepared: &[u64],
-        values: &[u64],
-        (i, t): (usize, usize),
-        ntt: &NttTable,
-        out: &mut [u64],
-    ) {
-        let n = self.degree();
-        let (range, lift) = &table.digits[i];
-        if range.contains(&t) {
-            // Modulo its own primes, a digit is what it was.
-            out.copy_from_slice(&values[t * n..(t + 1) * n]);
-        } else {
-            lift.apply(&prepared[range.start * n..range.end * n], t, ntt, out);
-        }
-    }
-
     /// All digits of a polynomial in the extended basis, limb by limb, digit by digit.
     pub(crate) fn decompose(&self, table: &SwitchTable, values: &[u64]) -> Buffer {
         let (n, count) = (self.degree(), table.digits.len());
@@ -219,66 +257,82 @@ impl Parameters {
         let mut out = self.0.pool.take(table.limbs() * count * n);
         let limbs = out.chunks_exact_mut(count * n);
         for (t, (digits, ntt)) in limbs.zip(self.switch_basis(table)).enumerate() {
-            for (i, digit) in digits.chunks_exact_mut(n).enumerate() {
-                self.extend_digit(table, &prepared, values, (i, t), ntt, digit);
+            for (digit, (range, lift)) in digits.chunks_exact_mut(n).zip(&table.digits) {
+                if range.contains(&t) {
+                    digit.copy_from_slice(&values[t * n..(t + 1) * n]);
+                } else {
+                    lift.apply(&prepared[range.start * n..range.end * n], t, ntt, digit);
+                }
             }
         }
         out
     }
 
-    /// sum c_i key_i over the digits of a decomposed polynomial, in the extended basis.
-    pub(crate) fn switch_digits(
-        &self,
-        table: &SwitchTable,
-        digits: &[u64],
-        key: &SwitchKey,
-    ) -> [Buffer; 2] {
-        let (n, count) = (self.degree(), table.digits.len());
-        let mut out = [0, 1].map(|_| self.0.pool.take(table.limbs() * n));
-        let limbs = digits.chunks_exact(count * n);
-        for (t, (digits, ntt)) in limbs.zip(self.switch_basis(table)).enumerate() {
-            self.switch_limb(table, digits, key, (t, ntt), &mut out);
-        }
-        out
-    }
-
-    fn switch_limb(
-        &self,
-        table: &SwitchTable,
-        digits: &[u64],
-        key: &SwitchKey,
-        (t, ntt): (usize, &NttTable),
-        out: &mut [Buffer; 2],
-    ) {
-        let n = self.degree();
-        for (part, out) in out.iter_mut().enumerate() {
-            let terms: Vec<_> = digits
-                .chunks_exact(n)
-                .enumerate()
-                .map(|(i, digit)| (digit, key.limb(table.level, t, i, part)))
-                .collect();
-            kernels::dot(&ntt.modulus, &mut out[t * n..(t + 1) * n], &terms);
-        }
-    }
-
-    /// Switches a polynomial: [`Self::decompose`] and [`Self::switch_digits`] with less memory.
+    /// sum c_i key_i over the digits of a polynomial, in the extended basis.
     pub(crate) fn switch(
         &self,
         table: &SwitchTable,
-        values: &[u64],
+        source: Source<'_>,
         key: &SwitchKey,
     ) -> [Buffer; 2] {
         let n = self.degree();
-        let prepared = self.prepare_digits(table, values);
+        let mut digits = Digits::new(self, table, source);
         let mut out = [0, 1].map(|_| self.0.pool.take(table.limbs() * n));
-        let mut digits = self.0.pool.take(table.digits.len() * n);
         for (t, ntt) in self.switch_basis(table).enumerate() {
-            for (i, digit) in digits.chunks_exact_mut(n).enumerate() {
-                self.extend_digit(table, &prepared, values, (i, t), ntt, digit);
-            }
-            self.switch_limb(table, &digits, key, (t, ntt), &mut out);
+            let out = out.each_mut().map(|part| &mut part[t * n..(t + 1) * n]);
+            kernels::dot_pair(
+                &ntt.modulus,
+                out,
+                &digits.limb(table, t, ntt),
+                key.limb(table.level, t),
+            );
         }
         out
+    }
+
+    /// Switches a polynomial and divides by the special primes; with `rescaled`, adds these two
+    /// polynomials before and divides by the last data prime as well. One limb at a time is made, while it
+    /// is in the cache, up to a difference and a factor: `finish` gets its part, its place and these.
+    pub(crate) fn switch_divide(
+        &self,
+        table: &SwitchTable,
+        source: Source<'_>,
+        key: &SwitchKey,
+        rescaled: Option<[&[u64]; 2]>,
+        mut finish: impl FnMut((usize, usize), &Modulus, &Difference<'_>),
+    ) {
+        let n = self.degree();
+        let division = if rescaled.is_some() { &table.down_rescale } else { &table.down };
+        let basis: Vec<_> = self.switch_basis(table).collect();
+        let (kept, removed) = basis.split_at(division.inverse.len());
+        let mut digits = Digits::new(self, table, source);
+        let mut limb = |t: usize, mut sums: [&mut [u64]; 2]| {
+            let ntt = basis[t];
+            let m = &ntt.modulus;
+            let out = sums.each_mut().map(|sum| &mut sum[..]);
+            kernels::dot_pair(m, out, &digits.limb(table, t, ntt), key.limb(table.level, t));
+            if let (Some(parts), Some(&special)) = (rescaled, table.special.get(t)) {
+                for (sum, part) in sums.into_iter().zip(parts) {
+                    kernels::add_scaled(m, sum, &part[t * n..(t + 1) * n], special);
+                }
+            }
+        };
+        let mut rest = [0, 1].map(|_| self.0.pool.take(removed.len() * n));
+        for i in 0..removed.len() {
+            limb(kept.len() + i, rest.each_mut().map(|part| &mut part[i * n..(i + 1) * n]));
+        }
+        for part in &mut rest {
+            division.lift.prepare_in_place(part, removed.iter().copied(), n);
+        }
+        let [mut first, mut second, mut remainder] = [0, 1, 2].map(|_| self.0.pool.take(n));
+        for (t, ntt) in kept.iter().enumerate() {
+            limb(t, [&mut first, &mut second]);
+            for (part, sum) in [&first, &second].into_iter().enumerate() {
+                division.lift.apply(&rest[part], t, ntt, &mut remainder);
+                let difference = Difference { x: sum, y: &remainder, factor: division.inverse[t] };
+                finish((part, t), &ntt.modulus, &difference);
+            }
+        }
     }
 
     /// extended += P x, in the data primes.
@@ -316,7 +370,8 @@ impl Parameters {
         let limbs = out.chunks_exact_mut(n).zip(keep.chunks_exact(n));
         for (t, ((out, limb), ntt)) in limbs.zip(kept).enumerate() {
             division.lift.apply(removed, t, ntt, &mut remainder);
-            kernels::sub_scale(&ntt.modulus, out, limb, &remainder, division.inverse[t]);
+            let difference = Difference { x: limb, y: &remainder, factor: division.inverse[t] };
+            kernels::scale_difference(&ntt.modulus, out, &difference);
         }
         out
     }

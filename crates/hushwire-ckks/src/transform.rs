@@ -17,7 +17,7 @@ use crate::evaluator::Evaluator;
 use crate::kernels;
 use crate::keys::{Purpose, SwitchKey};
 use crate::params::{Gadget, Parameters};
-use crate::switch::SwitchTable;
+use crate::switch::{Source, SwitchTable};
 
 /// A linear map of slots, encoded for a level and a gadget.
 pub struct LinearTransform {
@@ -187,7 +187,7 @@ impl Evaluator {
                 let (element, key) = self.step_key(giant, transform.gadget, x.level)?;
                 let [first, mut second] = inner;
                 let second = self.params.mod_down(&table, &mut second);
-                let mut switched = self.params.switch(&table, &second, key);
+                let mut switched = self.params.switch(&table, Source::Values(&second), key);
                 self.each_extended(&table, &mut switched[0], &first, kernels::add);
                 self.permute_extended(switched, element)
             };
@@ -227,7 +227,7 @@ impl Evaluator {
                 let (element, key) = self.step_key(baby, transform.gadget, x.level)?;
                 let digits =
                     digits.get_or_insert_with(|| self.params.decompose(table, &x.parts[1]));
-                let mut switched = self.params.switch_digits(table, digits, key);
+                let mut switched = self.params.switch(table, Source::Digits(digits), key);
                 self.params.add_times_special(table, &mut switched[0], &x.parts[0]);
                 self.permute_extended(switched, element)
             };

@@ -332,8 +332,8 @@ impl SwitchKey {
         out.extend([level, specials, digit].map(|x| x as u8));
         out.extend(self.seed);
         for (t, table) in self.params.basis(level, specials).enumerate() {
-            for digit in 0..self.gadget.digits(level) {
-                pack(self.limb(level, t, digit, 0), bits(&table.modulus), out);
+            for digit in self.limb(level, t).chunks_exact(2 * self.params.degree()) {
+                pack(&digit[..self.params.degree()], bits(&table.modulus), out);
             }
         }
     }

@@ -5,113 +5,60 @@
 //! is two, and its reduction four more. With operands in the L2 cache, which moves half a vector each
 //! cycle, sums and products of two operands are bound by that, inner products by the multiplier.
 
+use super::{Difference, vector_kernels};
 use crate::automorphism::Permutation;
-use crate::modulus::{Factor, Modulus};
-use crate::simd::ifma::{Chunk, Prime, V};
+use crate::modulus::Modulus;
+use crate::simd::ifma::{Chunk, Factors, LANES, Prime, V};
 
-/// x = f(x, y)
+vector_kernels!("avx512f,avx512ifma");
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn permute_difference(
+    m: &Modulus,
+    permutation: &Permutation,
+    out: &mut [u64],
+    difference: &Difference<'_>,
+    addend: Option<&[u64]>,
+) {
+    let p = Prime::new(m);
+    let difference = Differences::new(&p, difference);
+    let out = chunks_mut(out).as_chunks_mut::<2>().0;
+    if let Some(addend) = addend {
+        let addend = chunks(addend);
+        permute_from(&p, permutation, out, |i| {
+            p.sub_once(p.add(p.load(&addend[i]), difference.at(&p, i)), p.q)
+        });
+    } else {
+        permute_from(&p, permutation, out, |i| difference.at(&p, i));
+    }
+}
+
+/// Permutes the vectors that `read` gives.
 #[inline(always)]
-fn zip(p: &Prime, x: &mut [u64], y: &[u64], f: impl Fn(V, V) -> V) {
-    for (x, y) in chunks_mut(x).iter_mut().zip(chunks(y)) {
-        p.store(x, f(p.load(x), p.load(y)));
-    }
-}
-
-/// x = f(x)
-#[inline(always)]
-fn map(p: &Prime, x: &mut [u64], f: impl Fn(V) -> V) {
-    for x in chunks_mut(x) {
-        p.store(x, f(p.load(x)));
-    }
-}
-
-fn chunks(x: &[u64]) -> &[Chunk] {
-    x.as_chunks().0
-}
-
-fn chunks_mut(x: &mut [u64]) -> &mut [Chunk] {
-    x.as_chunks_mut().0
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn add(m: &Modulus, x: &mut [u64], y: &[u64]) {
-    let p = Prime::new(m);
-    zip(&p, x, y, |x, y| p.sub_once(p.add(x, y), p.q));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn sub(m: &Modulus, x: &mut [u64], y: &[u64]) {
-    let p = Prime::new(m);
-    zip(&p, x, y, |x, y| p.sub_once(p.sub(p.add(x, p.q), y), p.q));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn neg(m: &Modulus, x: &mut [u64]) {
-    let p = Prime::new(m);
-    map(&p, x, |x| p.sub_once(p.sub(p.q, x), p.q));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn add_scaled(m: &Modulus, x: &mut [u64], y: &[u64], w: u64) {
-    let p = Prime::new(m);
-    let w = p.splat(w);
-    zip(&p, x, y, |x, y| p.sub_once(p.add(x, p.montgomery(y, w)), p.q));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn mul(m: &Modulus, x: &mut [u64], y: &[u64]) {
-    let p = Prime::new(m);
-    zip(&p, x, y, |x, y| p.montgomery(x, y));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn mul_to(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64]) {
-    let p = Prime::new(m);
-    for ((out, x), y) in chunks_mut(out).iter_mut().zip(chunks(x)).zip(chunks(y)) {
-        p.store(out, p.montgomery(p.load(x), p.load(y)));
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn scale(m: &Modulus, x: &mut [u64], w: u64) {
-    let p = Prime::new(m);
-    let w = p.splat(w);
-    map(&p, x, |x| p.montgomery(x, w));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn add_scalar(m: &Modulus, x: &mut [u64], w: u64) {
-    let p = Prime::new(m);
-    let w = p.splat(w);
-    map(&p, x, |x| p.sub_once(p.add(x, w), p.q));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn reduce(m: &Modulus, out: &mut [u64], x: &[u64]) {
-    let p = Prime::new(m);
-    zip(&p, out, x, |_, x| p.reduce(x));
-}
-
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: Factor) {
-    let p = Prime::new(m);
-    let w = p.factors(w);
-    for ((out, x), y) in chunks_mut(out).iter_mut().zip(chunks(x)).zip(chunks(y)) {
-        let difference = p.sub(p.add(p.load(x), p.two_q), p.reduce_lazy(p.load(y)));
-        p.store(out, p.mul(difference, w));
+fn permute_from(
+    p: &Prime,
+    permutation: &Permutation,
+    out: &mut [[Chunk; 2]],
+    read: impl Fn(usize) -> V,
+) {
+    for (out, (group, places)) in out.iter_mut().zip(permutation.groups()) {
+        // Called at one place, it is inlined.
+        let mut read_both = [p.zero; 2];
+        for (i, v) in read_both.iter_mut().enumerate() {
+            *v = read(2 * group + i);
+        }
+        let [x, y] = read_both;
+        for (out, places) in out.iter_mut().zip(chunks(places)) {
+            p.store(out, p.pick(x, p.load(places), y));
+        }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn permute(m: &Modulus, permutation: &Permutation, out: &mut [u64], input: &[u64]) {
     let p = Prime::new(m);
-    let (input, out) = (chunks(input).as_chunks::<2>().0, chunks_mut(out).as_chunks_mut::<2>().0);
-    for (out, (group, places)) in out.iter_mut().zip(permutation.groups()) {
-        let (x, y) = (p.load(&input[group][0]), p.load(&input[group][1]));
-        for (out, places) in out.iter_mut().zip(chunks(places)) {
-            p.store(out, p.pick(x, p.load(places), y));
-        }
-    }
+    let (input, out) = (chunks(input), chunks_mut(out).as_chunks_mut::<2>().0);
+    permute_from(&p, permutation, out, |i| p.load(&input[i]));
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
@@ -137,6 +84,57 @@ fn dot_of<const K: usize>(p: &Prime, out: &mut [u64], terms: [(&[u64], &[u64]); 
             (hi, lo) = (p.add_hi(hi, x, y), p.add_lo(lo, x, y));
         }
         p.store(out, if K < 4 { p.montgomery_few(hi, lo) } else { p.montgomery_sum(hi, lo) });
+    }
+}
+
+/// Two inner products at once, if they are short.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn dot_pair(
+    m: &Modulus,
+    out: &mut [&mut [u64]; 2],
+    x: &[&[u64]],
+    keys: &[&[u64]],
+) -> bool {
+    let p = Prime::new(m);
+    match (x, keys) {
+        (&[a], &[b0, a0]) => pair_of(&p, out, [a], [[b0, a0]]),
+        (&[a, b], &[b0, a0, b1, a1]) => pair_of(&p, out, [a, b], [[b0, a0], [b1, a1]]),
+        (&[a, b, c], &[b0, a0, b1, a1, b2, a2]) => {
+            pair_of(&p, out, [a, b, c], [[b0, a0], [b1, a1], [b2, a2]]);
+        }
+        (&[a, b, c, d], &[b0, a0, b1, a1, b2, a2, b3, a3]) => {
+            pair_of(&p, out, [a, b, c, d], [[b0, a0], [b1, a1], [b2, a2], [b3, a3]]);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Two sums with one load of what they share.
+#[inline(always)]
+fn pair_of<const K: usize>(
+    p: &Prime,
+    [first, second]: &mut [&mut [u64]; 2],
+    x: [&[u64]; K],
+    keys: [[&[u64]; 2]; K],
+) {
+    let len = first.len() / LANES;
+    let (first, second) = (&mut chunks_mut(first)[..len], &mut chunks_mut(second)[..len]);
+    let x = x.map(|x| &chunks(x)[..len]);
+    let keys = keys.map(|key| key.map(|key| &chunks(key)[..len]));
+    for i in 0..len {
+        let (mut hi, mut lo) = ([p.zero; 2], [p.zero; 2]);
+        for (x, key) in x.iter().zip(&keys) {
+            let x = p.load(&x[i]);
+            for part in 0..2 {
+                let key = p.load(&key[part][i]);
+                (hi[part], lo[part]) = (p.add_hi(hi[part], x, key), p.add_lo(lo[part], x, key));
+            }
+        }
+        for (part, out) in [&mut first[i], &mut second[i]].into_iter().enumerate() {
+            let (hi, lo) = (hi[part], lo[part]);
+            p.store(out, if K < 4 { p.montgomery_few(hi, lo) } else { p.montgomery_sum(hi, lo) });
+        }
     }
 }
 

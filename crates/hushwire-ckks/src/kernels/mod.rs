@@ -4,12 +4,19 @@
 //! are of no meaning. All instruction sets give the same results.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 use crate::automorphism::Permutation;
 use crate::modulus::{Factor, Modulus};
 use crate::simd::Isa;
+
+#[cfg(target_arch = "x86_64")]
+use vector::vector_kernels;
 
 /// Calls a kernel for the instruction set of a modulus.
 macro_rules! dispatch {
@@ -21,6 +28,14 @@ macro_rules! dispatch {
                 // SAFETY: `Isa::Ifma` is only where the instructions were detected.
                 unsafe {
                     ifma::$kernel($m, $($argument),*)
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                #[expect(unsafe_code, reason = "call of a function with target features")]
+                // SAFETY: `Isa::Avx2` is only where the instructions were detected.
+                unsafe {
+                    avx2::$kernel($m, $($argument),*)
                 }
             }
             _ => portable::$kernel($m, $($argument),*),
@@ -104,11 +119,47 @@ pub(crate) fn reduce(m: &Modulus, out: &mut [u64], x: &[u64]) {
     dispatch!(m, reduce(out, x));
 }
 
-/// out = (x - y) w, for words y
-pub(crate) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: Factor) {
-    check(out, x);
-    check(out, y);
-    dispatch!(m, sub_scale(out, x, y, w));
+/// (x - y) w, for words y.
+#[derive(Clone, Copy)]
+pub(crate) struct Difference<'a> {
+    pub(crate) x: &'a [u64],
+    pub(crate) y: &'a [u64],
+    pub(crate) factor: Factor,
+}
+
+impl Difference<'_> {
+    fn check(&self, out: &[u64]) {
+        check(out, self.x);
+        check(out, self.y);
+    }
+}
+
+/// out = the difference
+pub(crate) fn scale_difference(m: &Modulus, out: &mut [u64], difference: &Difference<'_>) {
+    difference.check(out);
+    dispatch!(m, scale_difference(out, difference));
+}
+
+/// x += the difference
+pub(crate) fn add_difference(m: &Modulus, x: &mut [u64], difference: &Difference<'_>) {
+    difference.check(x);
+    dispatch!(m, add_difference(x, difference));
+}
+
+/// out = the difference, plus an addend if there is one, permuted
+pub(crate) fn permute_difference(
+    m: &Modulus,
+    permutation: &Permutation,
+    out: &mut [u64],
+    difference: &Difference<'_>,
+    addend: Option<&[u64]>,
+) {
+    difference.check(out);
+    assert_eq!(out.len(), permutation.len(), "length of a permutation");
+    if let Some(addend) = addend {
+        check(out, addend);
+    }
+    dispatch!(m, permute_difference(permutation, out, difference, addend));
 }
 
 /// Permutes every limb.
@@ -116,7 +167,16 @@ pub(crate) fn permute(m: &Modulus, permutation: &Permutation, out: &mut [u64], i
     check(out, input);
     let len = permutation.len();
     for (out, input) in out.chunks_exact_mut(len).zip(input.chunks_exact(len)) {
-        dispatch!(m, permute(permutation, out, input));
+        #[cfg(target_arch = "x86_64")]
+        if m.isa == Isa::Ifma {
+            #[expect(unsafe_code, reason = "call of a function with target features")]
+            // SAFETY: `Isa::Ifma` is only where the instructions were detected.
+            unsafe {
+                ifma::permute(m, permutation, out, input);
+            }
+            continue;
+        }
+        portable::permute(permutation, out, input);
     }
 }
 
@@ -131,6 +191,35 @@ pub(crate) fn dot(m: &Modulus, out: &mut [u64], terms: &[(&[u64], &[u64])]) {
         check(out, y);
     }
     dispatch!(m, dot(out, terms));
+}
+
+/// out = sum x b / 2^52, sum x a / 2^52, for words x and at most 4096 terms. b and a of each term follow
+/// each other in `keys`, which may have more.
+pub(crate) fn dot_pair(m: &Modulus, mut out: [&mut [u64]; 2], x: &[&[u64]], keys: &[u64]) {
+    let n = out[0].len();
+    check(out[0], out[1]);
+    x.iter().for_each(|x| check(out[0], x));
+    let keys: Vec<_> = keys.chunks_exact(n).take(2 * x.len()).collect();
+    assert!(keys.len() == 2 * x.len() && x.len() <= MAX_TERMS, "terms of an inner product");
+    #[cfg(target_arch = "x86_64")]
+    if m.isa == Isa::Ifma {
+        #[expect(unsafe_code, reason = "call of a function with target features")]
+        // SAFETY: `Isa::Ifma` is only where the instructions were detected.
+        if unsafe { ifma::dot_pair(m, &mut out, x, &keys) } {
+            return;
+        }
+    }
+    for (part, out) in out.into_iter().enumerate() {
+        let keys = keys[part..].iter().copied().step_by(2);
+        let terms: Vec<_> = x.iter().copied().zip(keys).collect();
+        dispatch!(m, dot(out, &terms));
+    }
+}
+
+/// out = x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1
+pub(crate) fn tensor(m: &Modulus, out: [&mut [u64]; 3], [x, y]: [[&[u64]; 2]; 2]) {
+    x.iter().chain(&y).for_each(|x| out.iter().for_each(|out| check(out, x)));
+    dispatch!(m, tensor(out, x, y));
 }
 
 /// out = sum x w / 2^52, for words x and at most 4096 terms.
@@ -156,12 +245,15 @@ mod tests {
     /// A kernel's result for operands that it may overwrite.
     type Kernel = fn(&Modulus, &mut [u64], &[u64], &[u64]);
 
+    fn difference<'a>(m: &Modulus, x: &'a [u64], y: &'a [u64]) -> Difference<'a> {
+        Difference { x, y, factor: m.factor(987_654_321 % m.q) }
+    }
+
     #[test]
     fn kernels_compute_what_they_say() {
         let half = |m: &Modulus| m.invert((1 << 52) % m.q);
         type Formula = fn(&Modulus, [u64; 3], u64) -> u64;
-        let w = 987_654_321;
-        let kernels: [(Kernel, Formula, bool); 12] = [
+        let kernels: [(Kernel, Formula, bool); 13] = [
             (|m, x, y, _| add(m, x, y), |m, [x, y, _], _| m.add(x, y), false),
             (|m, x, y, _| sub(m, x, y), |m, [x, y, _], _| m.sub(x, y), false),
             (|m, x, _, _| neg(m, x), |m, [x, ..], _| m.neg(x), false),
@@ -178,12 +270,16 @@ mod tests {
             (|m, x, _, _| add_scalar(m, x, m.q / 3), |m, [x, ..], _| m.add(x, m.q / 3), false),
             (|m, x, _, z| reduce(m, x, z), |m, [_, _, z], _| z % m.q, true),
             (
-                |m, x, y, z| sub_scale(m, x, y, z, m.factor(987_654_321 % m.q)),
+                |m, out, x, y| scale_difference(m, out, &difference(m, x, y)),
                 |m, [_, y, z], _| m.mul(m.sub(y, z % m.q), 987_654_321 % m.q),
                 true,
             ),
+            (
+                |m, out, x, y| add_difference(m, out, &difference(m, x, y)),
+                |m, [x, y, z], _| m.add(x, m.mul(m.sub(y, z % m.q), 987_654_321 % m.q)),
+                false,
+            ),
         ];
-        assert_eq!(w, 987_654_321);
         for isa in Isa::available() {
             for bits in [25, 36, 46, 50] {
                 let m = Modulus::new(primes(bits, 64, 1, &[])[0]).with(isa);
@@ -231,6 +327,40 @@ mod tests {
     }
 
     #[test]
+    fn pairs_are_inner_products() {
+        for isa in Isa::available() {
+            for bits in [25, 46, 50] {
+                let m = Modulus::new(primes(bits, 64, 1, &[])[0]).with(isa);
+                for count in 1..=6 {
+                    let x: Vec<_> = (0..count).map(|i| noise(i, MASK)).collect();
+                    let keys: Vec<_> = (0..2 * count + 2).map(|i| noise(i + 9, m.q)).collect();
+                    let mut out = [vec![0; 256], vec![0; 256]];
+                    let terms: Vec<_> = x.iter().map(|x| &x[..]).collect();
+                    dot_pair(&m, out.each_mut().map(|out| &mut out[..]), &terms, &keys.concat());
+                    for (part, out) in out.iter().enumerate() {
+                        let keys = keys[part..].iter().step_by(2);
+                        let terms: Vec<_> =
+                            x.iter().zip(keys).map(|(x, y)| (&x[..], &y[..])).collect();
+                        let mut expected = vec![0; 256];
+                        dot(&m, &mut expected, &terms);
+                        assert!(*out == expected, "{isa:?} {bits} {count}");
+                    }
+                }
+                let [x, y] = [[1, 2], [3, 4]].map(|seeds| seeds.map(|seed| noise(seed, m.q)));
+                let mut out = [0; 3].map(|_| vec![0; 256]);
+                let slices = [&x, &y].map(|x| x.each_ref().map(|x| &x[..]));
+                tensor(&m, out.each_mut().map(|out| &mut out[..]), slices);
+                for j in 0..256 {
+                    let product = |a: usize, b: usize| m.mul(x[a][j], y[b][j]);
+                    assert_eq!(out[0][j], product(0, 0), "{isa:?} {bits}");
+                    assert_eq!(out[1][j], m.add(product(0, 1), product(1, 0)), "{isa:?} {bits}");
+                    assert_eq!(out[2][j], product(1, 1), "{isa:?} {bits}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn permutations_follow_the_exponents() {
         let leaves = crate::ntt::leaf_exponents(256, false);
         for isa in Isa::available() {
@@ -241,6 +371,18 @@ mod tests {
                 permute(&m, &Permutation::new(&leaves, 512, g), &mut out, &input);
                 let expected: Vec<_> = leaves.iter().map(|&e| (e * g % 512) as u64).collect();
                 assert_eq!(out, expected, "{g}");
+
+                let (x, y, z) = (noise(1, m.q), noise(2, MASK), noise(3, m.q));
+                let permutation = Permutation::new(&leaves, 512, g);
+                let difference = difference(&m, &x, &y);
+                for addend in [None, Some(&z[..])] {
+                    let mut sum = addend.map_or(vec![0; 256], <[u64]>::to_vec);
+                    add_difference(&m, &mut sum, &difference);
+                    let mut expected = vec![0; 256];
+                    permute(&m, &permutation, &mut expected, &sum);
+                    permute_difference(&m, &permutation, &mut out, &difference, addend);
+                    assert!(out == expected, "{isa:?} {g}");
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The loops in plain integers.
 
+use super::Difference;
 use crate::automorphism::Permutation;
-use crate::modulus::{Factor, MASK, Modulus, WORD, mul_hi, mul_lo};
+use crate::modulus::{MASK, Modulus, WORD, mul_hi, mul_lo};
 
 fn map(x: &mut [u64], f: impl Fn(u64) -> u64) {
     x.iter_mut().for_each(|x| *x = f(*x));
@@ -51,13 +52,38 @@ pub(super) fn reduce(m: &Modulus, out: &mut [u64], x: &[u64]) {
     zip(out, x, |_, x| m.reduce(x));
 }
 
-pub(super) fn sub_scale(m: &Modulus, out: &mut [u64], x: &[u64], y: &[u64], w: Factor) {
-    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
-        *out = m.mul_factor(x + m.q - m.reduce(*y), w);
+/// The values of a difference.
+fn differences(m: &Modulus, d: &Difference<'_>) -> impl Fn(usize) -> u64 {
+    |i| m.mul_factor(d.x[i] + m.q - m.reduce(d.y[i]), d.factor)
+}
+
+pub(super) fn scale_difference(m: &Modulus, out: &mut [u64], difference: &Difference<'_>) {
+    let difference = differences(m, difference);
+    out.iter_mut().enumerate().for_each(|(i, out)| *out = difference(i));
+}
+
+pub(super) fn add_difference(m: &Modulus, x: &mut [u64], difference: &Difference<'_>) {
+    let difference = differences(m, difference);
+    x.iter_mut().enumerate().for_each(|(i, x)| *x = m.add(*x, difference(i)));
+}
+
+pub(super) fn permute_difference(
+    m: &Modulus,
+    permutation: &Permutation,
+    out: &mut [u64],
+    difference: &Difference<'_>,
+    addend: Option<&[u64]>,
+) {
+    let difference = differences(m, difference);
+    for (out, (group, places)) in out.as_chunks_mut::<16>().0.iter_mut().zip(permutation.groups()) {
+        *out = places.map(|i| {
+            let i = 16 * group + i as usize;
+            m.add(difference(i), addend.map_or(0, |addend| addend[i]))
+        });
     }
 }
 
-pub(super) fn permute(_: &Modulus, permutation: &Permutation, out: &mut [u64], input: &[u64]) {
+pub(super) fn permute(permutation: &Permutation, out: &mut [u64], input: &[u64]) {
     let input = input.as_chunks::<16>().0;
     for (out, (group, places)) in out.as_chunks_mut::<16>().0.iter_mut().zip(permutation.groups()) {
         *out = places.map(|i| input[group][i as usize]);
@@ -67,6 +93,16 @@ pub(super) fn permute(_: &Modulus, permutation: &Permutation, out: &mut [u64], i
 pub(super) fn dot(m: &Modulus, out: &mut [u64], terms: &[(&[u64], &[u64])]) {
     for (i, out) in out.iter_mut().enumerate() {
         *out = montgomery_sum(m, terms.iter().map(|(x, y)| (x[i], y[i])));
+    }
+}
+
+pub(super) fn tensor(m: &Modulus, out: [&mut [u64]; 3], x: [&[u64]; 2], y: [&[u64]; 2]) {
+    let [a, b, c] = out;
+    for (i, ((a, b), c)) in a.iter_mut().zip(b).zip(c).enumerate() {
+        let y = y.map(|y| m.to_montgomery(y[i]));
+        *a = m.montgomery(x[0][i], y[0]);
+        *b = m.add(m.montgomery(x[0][i], y[1]), m.montgomery(x[1][i], y[0]));
+        *c = m.montgomery(x[1][i], y[1]);
     }
 }
 

@@ -14,7 +14,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "places of registers, in several arrays")]
 
-use super::Exit;
+use super::{Exit, Input};
 use crate::modulus::{Factor, Modulus};
 use crate::simd::ifma::{Chunk, Factors, LANES, Prime, V};
 
@@ -129,27 +129,25 @@ fn passes(n: usize) -> ([u32; 4], usize) {
 
 /// What the first forward pass reads and adds.
 struct Entry<'a> {
-    /// Where to read, other than the output.
-    input: Option<&'a [Chunk]>,
+    input: Input<'a>,
     /// Added to the values that the first layer does not multiply, and to the others.
     offsets: [V; 2],
 }
 
-/// out = values at the roots of `input` + `offset` (of out, where there is no input): reduced, or as
-/// words below bits of no meaning.
+/// out = values at the roots of `input` + `offset`, of equal lengths: reduced, or as words below bits
+/// of no meaning.
 ///
 /// # Panics
 /// If lengths are wrong.
 pub(super) fn forward(
     tables: &Tables,
     out: &mut [u64],
-    input: Option<&[u64]>,
+    input: Input<'_>,
     offset: u64,
     reduced: bool,
 ) {
     assert_eq!(out.len(), tables.n, "length of a transform");
-    assert!(input.is_none_or(|input| input.len() == tables.n), "length of a transform");
-    let (out, input) = (out.as_chunks_mut().0, input.map(|input| input.as_chunks().0));
+    let out = out.as_chunks_mut().0;
     #[expect(unsafe_code, reason = "calls of functions with target features")]
     // SAFETY: tables are only made where the instructions were detected.
     unsafe {
@@ -166,7 +164,7 @@ pub(super) fn forward(
 fn forward_with<const LAZY: bool, const REDUCED: bool>(
     tables: &Tables,
     out: &mut [Chunk],
-    input: Option<&[Chunk]>,
+    input: Input<'_>,
     offset: u64,
 ) {
     let prime = Prime::new(&tables.modulus);
@@ -226,14 +224,23 @@ fn radix_forward<const R: usize, const LAZY: bool>(
         None => radix_forward_from::<R, LAZY>(tables, prime, block, node, |block, _, at| {
             prime.load(&block[at])
         }),
-        Some(&Entry { input: None, offsets }) => {
+        Some(&Entry { input: Input::Own, offsets }) => {
             radix_forward_from::<R, LAZY>(tables, prime, block, node, |block, row, at| {
                 prime.add(prime.load(&block[at]), offsets[2 * row / R])
             });
         }
-        Some(&Entry { input: Some(input), offsets }) => {
+        Some(&Entry { input: Input::One(x), offsets }) => {
+            let x = x.as_chunks().0;
             radix_forward_from::<R, LAZY>(tables, prime, block, node, |_, row, at| {
-                prime.add(prime.load(&input[at]), offsets[2 * row / R])
+                prime.add(prime.load(&x[at]), offsets[2 * row / R])
+            });
+        }
+        Some(&Entry { input: Input::Two(words, factors), offsets }) => {
+            let [x, y] = words.map(|x| x.as_chunks().0);
+            let [w, v] = factors.map(|w| prime.factors(w));
+            radix_forward_from::<R, LAZY>(tables, prime, block, node, |_, row, at| {
+                let sum = prime.sum_of_two([prime.load(&x[at]), prime.load(&y[at])], [w, v]);
+                prime.add(sum, offsets[2 * row / R])
             });
         }
     }

@@ -10,6 +10,8 @@
 //! sum b_j X^j with b_j = a_j - I a_{N-j}, so a fold comes before the tree with rho = I.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod fold;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -41,6 +43,39 @@ pub(crate) struct NttTable {
     lazy: bool,
     #[cfg(target_arch = "x86_64")]
     ifma: Option<[ifma::Tables; 2]>,
+    #[cfg(target_arch = "x86_64")]
+    avx2: Option<[avx2::Tables; 2]>,
+}
+
+/// Where a forward transform finds its coefficients.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Where it writes.
+    Own,
+    /// Elsewhere.
+    One(&'a [u64]),
+    /// They are sums of two words times factors.
+    Two([&'a [u64]; 2], [Factor; 2]),
+}
+
+impl Input<'_> {
+    /// A coefficient: of sums below 2q.
+    fn at(self, m: &Modulus, own: &[u64], i: usize) -> u64 {
+        match self {
+            Self::Own => own[i],
+            Self::One(x) => x[i],
+            Self::Two([x, y], [w, v]) => m.mul_factor(x[i], w) + m.mul_factor(y[i], v),
+        }
+    }
+
+    fn check(self, out: &[u64]) {
+        let check = |x: &[u64]| assert_eq!(x.len(), out.len(), "length of a transform");
+        match self {
+            Self::Own => {}
+            Self::One(x) => check(x),
+            Self::Two(x, _) => x.into_iter().for_each(check),
+        }
+    }
 }
 
 /// What an inverse transform multiplies its result by, and adds to it.
@@ -83,6 +118,9 @@ impl NttTable {
                     ifma::Tables::inverse(modulus, &inverses),
                 ]
             }),
+            #[cfg(target_arch = "x86_64")]
+            avx2: (isa == Isa::Avx2 && n >= avx2::MIN_N)
+                .then(|| [&twiddles, &inverses].map(|tree| avx2::Tables::new(modulus, tree))),
             twiddles,
             inverses,
             modulus,
@@ -99,7 +137,12 @@ impl NttTable {
         Exit { sum: m.factor(scale), difference: m.factor(difference), half }
     }
 
-    /// Bound (exclusive) of what [`Self::forward_lazy`] takes, offset included.
+    /// N
+    pub(crate) fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Bound (exclusive) of what [`Self::forward_lazy`] takes from one polynomial, offset included.
     pub(crate) fn input_bound(&self) -> u64 {
         let q = self.modulus.q;
         match (self.fold, self.lazy) {
@@ -111,39 +154,31 @@ impl NttTable {
 
     /// Values at the roots from coefficients, both reduced.
     pub(crate) fn forward(&self, x: &mut [u64]) {
-        self.forward_from(x, None, 0, true);
+        self.forward_from(x, Input::Own, 0, true);
     }
 
-    /// Values at the roots, unreduced, of coefficients of `input` to which `offset` is added and that
-    /// are then below [`Self::input_bound`]. Of the result only the low 52 bits count.
-    pub(crate) fn forward_lazy(&self, out: &mut [u64], input: &[u64], offset: u64) {
-        self.forward_from(out, Some(input), offset, false);
+    /// Values at the roots, unreduced, of coefficients to which `offset`, below q, is added: those of one
+    /// polynomial are then below [`Self::input_bound`]. Of the result only the low 52 bits count.
+    pub(crate) fn forward_lazy(&self, out: &mut [u64], input: Input<'_>, offset: u64) {
+        self.forward_from(out, input, offset, false);
     }
 
-    /// [`Self::forward_lazy`] in place.
-    pub(crate) fn forward_lazy_in_place(&self, x: &mut [u64], offset: u64) {
-        self.forward_from(x, None, offset, false);
-    }
-
-    fn forward_from(
-        &self,
-        out: &mut [u64],
-        mut input: Option<&[u64]>,
-        mut offset: u64,
-        reduced: bool,
-    ) {
+    fn forward_from(&self, out: &mut [u64], mut input: Input<'_>, mut offset: u64, reduced: bool) {
+        assert_eq!(out.len(), self.n, "length of a transform");
+        input.check(out);
         if self.fold.is_some() {
-            if let Some(input) = input.take() {
-                out.copy_from_slice(input);
-            }
-            self.fold(out, std::mem::take(&mut offset));
+            self.fold(out, std::mem::replace(&mut input, Input::Own), std::mem::take(&mut offset));
         }
         #[cfg(target_arch = "x86_64")]
         if let Some([forward, _]) = &self.ifma {
             return ifma::forward(forward, out, input, offset, reduced);
         }
-        if let Some(input) = input {
-            out.copy_from_slice(input);
+        #[cfg(target_arch = "x86_64")]
+        if let Some([forward, _]) = &self.avx2 {
+            return avx2::forward(forward, out, input, offset);
+        }
+        for i in 0..self.n {
+            out[i] = input.at(&self.modulus, out, i);
         }
         portable::forward(self, out, offset);
         if reduced {
@@ -177,27 +212,34 @@ impl NttTable {
         if let Some(input) = input {
             out.copy_from_slice(input);
         }
+        #[cfg(target_arch = "x86_64")]
+        if let Some([_, inverse]) = &self.avx2 {
+            avx2::inverse(inverse, out, &tree);
+            return self.unfold(out, exit.half);
+        }
         portable::inverse(self, out, &tree);
         self.unfold(out, exit.half);
     }
 
     /// b_j = a_j - I a_{N-j}, b_0 = a_0, of a with an offset.
-    fn fold(&self, x: &mut [u64], offset: u64) {
+    fn fold(&self, x: &mut [u64], input: Input<'_>, offset: u64) {
         let (Some(i), m) = (self.fold, &self.modulus) else { return };
-        assert_eq!(x.len(), self.n, "length of a transform");
-        x[0] = m.reduce(x[0] + offset);
+        let read = |x: &[u64], j: usize| m.reduce(input.at(m, x, j) + offset);
+        x[0] = read(x, 0);
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut start = 1;
         #[cfg(target_arch = "x86_64")]
-        if self.ifma.is_some() {
-            #[expect(unsafe_code, reason = "a call of a function with target features")]
-            // SAFETY: the tables are only made where the instructions were detected.
-            unsafe {
-                start = fold::fold(m, x, i, offset);
+        #[expect(unsafe_code, reason = "calls of functions with target features")]
+        // SAFETY: the tables are only made where the instructions were detected.
+        unsafe {
+            if self.ifma.is_some() {
+                start = fold::ifma::fold(m, x, input, i, offset);
+            } else if self.avx2.is_some() {
+                start = fold::avx2::fold(m, x, input, i, offset);
             }
         }
         for j in start..=self.n / 2 {
-            let (a, b) = (m.reduce(x[j] + offset), m.reduce(x[self.n - j] + offset));
+            let (a, b) = (read(x, j), read(x, self.n - j));
             x[j] = m.sub(a, m.mul_factor(b, i));
             x[self.n - j] = m.sub(b, m.mul_factor(a, i));
         }
@@ -210,11 +252,13 @@ impl NttTable {
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut start = 1;
         #[cfg(target_arch = "x86_64")]
-        if self.ifma.is_some() {
-            #[expect(unsafe_code, reason = "a call of a function with target features")]
-            // SAFETY: the tables are only made where the instructions were detected.
-            unsafe {
-                start = fold::unfold(m, x, i, half);
+        #[expect(unsafe_code, reason = "calls of functions with target features")]
+        // SAFETY: the tables are only made where the instructions were detected.
+        unsafe {
+            if self.ifma.is_some() {
+                start = fold::ifma::unfold(m, x, i, half);
+            } else if self.avx2.is_some() {
+                start = fold::avx2::unfold(m, x, i, half);
             }
         }
         for j in start..=self.n / 2 {
@@ -318,11 +362,24 @@ mod tests {
                 let offset = q / 3;
                 let large: Vec<_> = noise(n, bound - offset);
                 let mut lazy = vec![0; n];
-                table.forward_lazy(&mut lazy, &large, offset);
-                let mut expected: Vec<_> = large.iter().map(|x| (x + offset) % q).collect();
-                portable.forward(&mut expected);
-                lazy.iter_mut().for_each(|x| *x = (*x & crate::modulus::MASK) % q);
-                assert!(lazy == expected, "lazy {what}");
+                let agree = |lazy: &mut [u64], mut expected: Vec<u64>, kind: &str| {
+                    portable.forward(&mut expected);
+                    lazy.iter_mut().for_each(|x| *x = (*x & crate::modulus::MASK) % q);
+                    assert!(*lazy == expected, "{kind} {what}");
+                };
+                table.forward_lazy(&mut lazy, Input::One(&large), offset);
+                agree(&mut lazy, large.iter().map(|x| (x + offset) % q).collect(), "lazy");
+                lazy.copy_from_slice(&large);
+                table.forward_lazy(&mut lazy, Input::Own, offset);
+                agree(&mut lazy, large.iter().map(|x| (x + offset) % q).collect(), "own");
+                let other = noise(n, 1 << 50);
+                let factors = [q - 1, q / 5].map(|w| modulus.factor(w));
+                table.forward_lazy(&mut lazy, Input::Two([&large, &other], factors), offset);
+                let expected = large.iter().zip(&other).map(|(x, y)| {
+                    let [x, y] = [modulus.mul(*x, q - 1), modulus.mul(*y, q / 5)];
+                    (x + y + offset) % q
+                });
+                agree(&mut lazy, expected.collect(), "two");
             }
         }
     }

@@ -185,6 +185,28 @@ impl Prime {
         self.sub_once(self.mul_lazy(x, w), self.q)
     }
 
+    /// The words in reverse.
+    #[inline(always)]
+    pub(crate) fn reverse(&self, x: V) -> V {
+        self.pick(x, self.load(&[7, 6, 5, 4, 3, 2, 1, 0]), x)
+    }
+
+    /// (x_0 y_0 + x_1 y_1) / 2^52 mod q, for y below q.
+    #[inline(always)]
+    pub(crate) fn montgomery_two(&self, x: [V; 2], y: [V; 2]) -> V {
+        let hi = self.add_hi(self.add_hi(self.zero, x[0], y[0]), x[1], y[1]);
+        let lo = self.add_lo(self.add_lo(self.zero, x[0], y[0]), x[1], y[1]);
+        self.montgomery_few(hi, lo)
+    }
+
+    /// The sum of two words times factors mod q, in 0..2q.
+    #[inline(always)]
+    pub(crate) fn sum_of_two(&self, [x, y]: [V; 2], [w, v]: [Factors; 2]) -> V {
+        // Each product is below 2q, and 4q is a word.
+        let sum = self.word(self.add_product(self.add_product(self.zero, x, w), y, v));
+        self.sub_once(sum, self.two_q)
+    }
+
     /// (hi 2^52 + lo) / 2^52 mod q for hi below 2^62.
     #[inline(always)]
     pub(crate) fn montgomery_sum(&self, hi: V, lo: V) -> V {

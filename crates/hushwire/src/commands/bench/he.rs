@@ -1,5 +1,5 @@
-//! Suite `he`: operations on encrypted vectors and networks on encrypted images, on one thread; the
-//! networks on all cores as well.
+//! Suite `he`: operations on encrypted vectors and networks on encrypted images, on one thread and on
+//! all cores; operations of real slots, which the networks use, of complex ones, and of SEAL.
 
 use anyhow::{Context, Result};
 use hushwire_ckks::{
@@ -10,23 +10,27 @@ use hushwire_ckks::{
 use hushwire_graph::Activation;
 use hushwire_train::Architecture;
 
-use super::Bench;
 use super::timing::{fastest, on_one_core};
+use super::{Bench, seal};
 use crate::encrypted::{Encrypted, Usage};
 use crate::images;
 use crate::network::Network;
 
 /// Runs the suite.
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let spec = |log_degree, data_bits: &[u32], special_bits: &[u32]| ParameterSpec {
-        ring: Ring::Complex,
+    let spec = |ring, log_degree, data_bits: &[u32], special_bits: &[u32]| ParameterSpec {
+        ring,
         log_degree,
         data_bits: data_bits.to_vec(),
         special_bits: special_bits.to_vec(),
         log_scale: 40,
     };
-    operations(bench, "he.n8192", spec(13, &[46, 40, 40], &[46]))?;
-    operations(bench, "he.n16384", spec(14, &[46, 40, 40, 40, 40, 40, 40, 40], &[46, 46]))?;
+    let small = |ring| spec(ring, 13, &[46, 40, 40], &[46]);
+    let large = |ring| spec(ring, 14, &[46, 40, 40, 40, 40, 40, 40, 40], &[46, 46]);
+    operations(bench, "he.n8192", small(Ring::Real))?;
+    operations(bench, "he.n8192_complex", small(Ring::Complex))?;
+    operations(bench, "he.n16384", large(Ring::Real))?;
+    operations(bench, "he.n16384_complex", large(Ring::Complex))?;
     network(bench, "he.lola_mnist", Architecture::LolaMnist, ("milliseconds", 1e3))?;
     network(bench, "he.cifar10", Architecture::SquaresCifar10, ("seconds", 1.0))
 }
@@ -116,37 +120,70 @@ fn operations(bench: &mut Bench, prefix: &str, spec: ParameterSpec) -> Result<()
     if !bench.wants(prefix) {
         return Ok(());
     }
-    let mut subject = Subject::new(spec)?;
+    let ring = spec.ring;
+    let mut subject = Subject::new(spec.clone())?;
+    transforms(bench, prefix, &subject.params)?;
     let Subject { params, secret, rng, evaluator, plain, x, y, values } = &mut subject;
-    let level = params.max_level();
-    let mut measure =
-        |what: &str, per_second: f64, run: &mut dyn FnMut() -> Result<(), CkksError>| {
-            bench.measure([format!("{prefix}.{what}")], || {
-                // Once where errors are seen.
-                run()?;
-                Ok([fastest(run) * per_second])
-            })
-        };
+    let (x, y, plain) = (&*x, &*y, &*plain);
+    let on_all: [(&str, &str, Operation<'_>); 4] = [
+        ("add", "add", &|| evaluator.add(x, y).map(drop)),
+        ("multiply_plain", "mul_plain", &|| evaluator.mul_plain(x, plain).map(drop)),
+        ("multiply_relin", "mul", &|| evaluator.mul(x, y).map(drop)),
+        ("rotation", "rotate", &|| evaluator.rotate(x, 1).map(drop)),
+    ];
+    for (what, _, run) in &on_all {
+        bench.measure([format!("{prefix}.{what}_ms")], || Ok([milliseconds(run)?]))?;
+        bench.measure([format!("{prefix}.{what}_ms_all_cores")], || Ok([each_of_all(run)?]))?;
+    }
+    // SEAL has complex slots only.
+    if ring == Ring::Complex {
+        let names = on_all.map(|(what, ..)| format!("{prefix}.{what}_seal_ratio"));
+        bench.measure_all(&names, || {
+            let Some(theirs) = seal::milliseconds(&spec)? else {
+                return Ok(Vec::new());
+            };
+            let ratio = |(_, name, run): &(&str, &str, Operation<'_>)| -> Result<f64> {
+                let theirs = theirs.get(*name).context("SEAL's script knows all operations")?;
+                Ok(theirs / milliseconds(run)?)
+            };
+            on_all.iter().map(ratio).collect()
+        })?;
+    }
+    let (level, scale) = (params.max_level(), params.default_scale());
+    let mut measure = |what: &str, run: &mut dyn FnMut() -> Result<(), CkksError>| {
+        bench.measure([format!("{prefix}.{what}_ms")], || Ok([milliseconds(run)?]))
+    };
+    measure("multiply_rescale", &mut || evaluator.mul_rescale(x, y).map(drop))?;
+    measure("encode", &mut || params.encode(values, level, scale).map(drop))?;
+    measure("encrypt", &mut || secret.encrypt(plain, rng).map(drop))?;
+    measure("decrypt", &mut || secret.decrypt(x).map(drop))
+}
+
+/// What many threads may do at once.
+type Operation<'a> = &'a (dyn Fn() -> Result<(), CkksError> + Sync);
+
+fn milliseconds(mut run: impl FnMut() -> Result<(), CkksError>) -> Result<f64> {
+    // Once where errors are seen.
+    run()?;
+    Ok(fastest(run) * 1e3)
+}
+
+/// Operations of each core between two looks at the clock.
+const ROUND: usize = 16;
+
+/// Milliseconds per operation while all cores do it.
+fn each_of_all(run: Operation<'_>) -> Result<f64> {
+    run()?;
+    let round = || rayon::broadcast(|_| (0..ROUND).try_for_each(|_| run()));
+    Ok(fastest(round) * 1e3 / (ROUND * rayon::current_num_threads()) as f64)
+}
+
+fn transforms(bench: &mut Bench, prefix: &str, params: &Parameters) -> Result<()> {
     let mut ntt = params.ntt(1);
-    measure("ntt_us", 1e6, &mut || {
-        ntt.forward_lazy();
-        Ok(())
-    })?;
-    measure("ntt_reduced_us", 1e6, &mut || {
-        ntt.forward();
-        Ok(())
-    })?;
-    measure("ntt_inverse_us", 1e6, &mut || {
-        ntt.inverse();
-        Ok(())
-    })?;
-    measure("add_ms", 1e3, &mut || evaluator.add(x, y).map(drop))?;
-    measure("multiply_plain_ms", 1e3, &mut || evaluator.mul_plain(x, plain).map(drop))?;
-    measure("multiply_relin_ms", 1e3, &mut || evaluator.mul(x, y).map(drop))?;
-    measure("multiply_rescale_ms", 1e3, &mut || evaluator.mul_rescale(x, y).map(drop))?;
-    measure("rotation_ms", 1e3, &mut || evaluator.rotate(x, 1).map(drop))?;
-    let scale = params.default_scale();
-    measure("encode_ms", 1e3, &mut || params.encode(values, level, scale).map(drop))?;
-    measure("encrypt_ms", 1e3, &mut || secret.encrypt(plain, rng).map(drop))?;
-    measure("decrypt_ms", 1e3, &mut || secret.decrypt(x).map(drop))
+    let mut measure = |what: &str, run: &mut dyn FnMut()| {
+        bench.measure([format!("{prefix}.{what}_us")], || Ok([fastest(run) * 1e6]))
+    };
+    measure("ntt", &mut || ntt.forward_lazy())?;
+    measure("ntt_reduced", &mut || ntt.forward())?;
+    measure("ntt_inverse", &mut || ntt.inverse())
 }

@@ -9,6 +9,7 @@ mod micro;
 mod networks;
 mod planner;
 mod polynomial;
+mod seal;
 mod shapes;
 mod smooth;
 mod subject;

@@ -16,7 +16,7 @@ const POINTS: [(u32, &[usize]); 3] = [(13, &[2, 3, 4, 5]), (14, &[2, 4, 6, 8]), 
 /// Bits of a special prime, and how many there are where they fit.
 const SPECIAL: (u32, usize) = (50, 3);
 /// How long each operation is repeated.
-const PATIENCE: Duration = Duration::from_millis(40);
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Terms of the sums of products whose share per term is measured.
 const TERMS: usize = 8;
 /// Rotations that share a decomposition.

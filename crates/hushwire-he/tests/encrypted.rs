@@ -14,7 +14,7 @@ use proptest::prelude::*;
 #[test]
 fn encrypted_inference_agrees_with_the_clear_one() {
     let model = lola(3);
-    let network = Network::new(&model, None).unwrap();
+    let network = Network::new(&model).unwrap();
     let numbers = |seed| input(&model, seed).into_iter().map(f64::from).collect();
     let inputs: Vec<Vec<f64>> = (0..8).map(numbers).collect();
     let ranges = Ranges::measure(&network, &inputs);
@@ -75,7 +75,7 @@ fn encrypted_inference_agrees_with_the_clear_one() {
 #[test]
 fn interfaces_and_keys_that_do_not_fit_are_refused() {
     let model = lola(3);
-    let network = Network::new(&model, None).unwrap();
+    let network = Network::new(&model).unwrap();
     let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
     let ranges = Ranges::measure(&network, &inputs);
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
@@ -120,7 +120,7 @@ fn interfaces_and_keys_that_do_not_fit_are_refused() {
 #[test]
 fn plans_that_do_not_fit_are_refused() {
     let model = lola(3);
-    let network = Network::new(&model, None).unwrap();
+    let network = Network::new(&model).unwrap();
     let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
     let ranges = Ranges::measure(&network, &inputs);
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();

@@ -8,7 +8,6 @@ use common::{difference, float, input, weights};
 use hushwire_graph::Model;
 use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_he::Network;
-use hushwire_plan::{Gate, Plan};
 
 /// Two paths of convolutions with borders, pooling, a shift per channel, a quadratic and a cubic
 /// polynomial, a sum and a join.
@@ -44,7 +43,7 @@ fn branching() -> Model {
 #[test]
 fn the_normal_form_computes_the_same() {
     let model = branching();
-    let network = Network::new(&model, None).unwrap();
+    let network = Network::new(&model).unwrap();
     for seed in 0..4 {
         let x = input(&model, seed);
         let values: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
@@ -66,20 +65,10 @@ fn with_relu() -> Model {
 
 #[test]
 fn comparisons_are_refused_all_at_once_and_by_name() {
-    let refusal = Network::new(&with_relu(), None).unwrap_err();
+    let refusal = Network::new(&with_relu()).unwrap_err();
     let names: Vec<&str> = refusal.nodes.iter().map(|node| node.node.as_str()).collect();
     assert_eq!(names, ["relu", "max"]);
     let text = refusal.to_string();
     assert!(text.contains("Relu needs comparisons") && text.contains("degree 2 to 7"), "{text}");
     assert!(text.contains("an average over the same windows"), "{text}");
-}
-
-#[test]
-fn gates_that_compare_nothing_are_linear() {
-    let model = with_relu();
-    let mut plan = Plan::exact(&model.graph);
-    plan.sites[0].gate = Gate::Identity;
-    let refusal = Network::new(&model, Some(&plan)).unwrap_err();
-    let names: Vec<&str> = refusal.nodes.iter().map(|node| node.node.as_str()).collect();
-    assert_eq!(names, ["max"]);
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::rc::Rc;
 
 use hushwire_graph::{Activation, Graph, Model, Node, NodeId, Op, Params};
-use hushwire_plan::{ChannelGate, Gate, Plan, SiteKind};
 use zeroize::Zeroizing;
 
 use super::maps;
@@ -35,21 +34,14 @@ impl fmt::Display for Refusal {
 }
 
 impl Network {
-    /// The normal form of a model whose activations are polynomials, or are made linear by the
-    /// plan's gates.
+    /// The normal form of a model whose activations are polynomials.
     ///
     /// # Errors
     /// Every node that cannot be computed: comparisons above all.
-    pub fn new(model: &Model, plan: Option<&Plan>) -> Result<Self, Refusal> {
+    pub fn new(model: &Model) -> Result<Self, Refusal> {
         let Model { graph, params } = model;
-        let mut build = Build {
-            graph,
-            params,
-            plan,
-            values: Vec::new(),
-            forms: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut build =
+            Build { graph, params, values: Vec::new(), forms: Vec::new(), refused: Vec::new() };
         let consumers = graph.consumers();
         for (id, node) in graph.iter() {
             let form = build.node(node).unwrap_or_else(|reason| {
@@ -103,7 +95,6 @@ impl Form {
 struct Build<'a> {
     graph: &'a Graph,
     params: &'a Params,
-    plan: Option<&'a Plan>,
     values: Vec<Value>,
     forms: Vec<Form>,
     refused: Vec<RefusedNode>,
@@ -250,24 +241,6 @@ impl Build<'_> {
     }
 
     fn activation(&mut self, node: &Node, activation: Activation) -> Result<Form, String> {
-        let gate = self.plan.and_then(|plan| plan.site(&node.name, SiteKind::Activation));
-        let len = node.shape.len();
-        match gate.map_or(&Gate::Exact, |site| &site.gate) {
-            Gate::Identity => return Ok(self.input(node, 0).clone()),
-            Gate::Zero => {
-                return self.apply(node, Sparse::diagonal(vec![0.0; len]), vec![0.0; len]);
-            }
-            Gate::Patches(channels) => {
-                let keep: Option<Vec<f32>> = channels.iter().map(keeps).collect();
-                let keep = keep.ok_or_else(|| comparison("a gate with shared decisions"))?;
-                let positions = len / keep.len().max(1);
-                let matrix = Sparse::diagonal((0..len).map(|i| keep[i / positions]));
-                return self.apply(node, matrix, vec![0.0; len]);
-            }
-            Gate::Exact => {}
-            Gate::Piecewise(_) => return Err(comparison("a piecewise polynomial")),
-            _ => return Err(comparison("a gate with shared decisions")),
-        }
         let Some(polynomial) = activation.as_polynomial() else {
             return Err(comparison(activation.name()));
         };
@@ -379,19 +352,10 @@ fn sum(a: &Form, b: &Form, sign: f32, values: &[Value]) -> Form {
     result
 }
 
-/// Whether a channel passes or vanishes; nothing if it is compared.
-fn keeps(gate: &ChannelGate) -> Option<f32> {
-    match gate {
-        ChannelGate::Identity => Some(1.0),
-        ChannelGate::Zero => Some(0.0),
-        ChannelGate::Patch(..) => None,
-    }
-}
-
 fn comparison(what: &str) -> String {
     format!(
-        "{what} needs comparisons, which encrypted values do not have; a square or another \
-         polynomial of degree 2 to 7 works, and so do the gates identity and zero"
+        "{what} needs comparisons, which encrypted values do not have; train the network with a \
+         square or another polynomial of degree 2 to 7 in its place"
     )
 }
 

@@ -80,7 +80,7 @@ pub fn find_plan(
 }
 
 fn normal_form(network: &Network) -> Result<Normal> {
-    Normal::new(&network.model, None)
+    Normal::new(&network.model)
         .with_context(|| format!("{} cannot run on encrypted values", network.path.display()))
 }
 

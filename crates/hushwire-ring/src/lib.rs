@@ -10,6 +10,7 @@ mod bits;
 mod conv;
 mod depthwise;
 mod dot;
+mod karatsuba;
 mod limbs;
 mod limit;
 mod linear;

@@ -49,29 +49,80 @@ impl<W: Word> Vectorised for Cut<'_, W> {
     fn run(self) {
         let Self { weights, rows, depth, out } = self;
         for (row, out) in rows.iter().zip(out.chunks_exact_mut(len(depth))) {
-            let row = &weights[*row..][..depth];
-            let (main, extra) = out.split_at_mut(depth);
-            if depth % 2 == 1 {
-                extra[depth / 2] = W::ZERO;
-            }
-            if W::BITS == 32 {
-                for (out, w) in main.iter_mut().zip(row) {
-                    let w = w.to_u64() as u32;
-                    let w = w.wrapping_add((w & 0x8000) << 1);
-                    *out = W::from_u64(u64::from(w.rotate_left(16)));
-                }
-                let extra: &mut [u16] = bytemuck::cast_slice_mut(extra);
-                for (out, w) in extra.iter_mut().zip(row) {
-                    *out = w.to_u64() as u16;
-                }
-            } else {
-                main.copy_from_slice(row);
-                let extra: &mut [u32] = bytemuck::cast_slice_mut(extra);
-                for (out, w) in extra.iter_mut().zip(row) {
-                    let w = w.to_u64();
-                    *out = (w << 16) as u32 | (w >> 52) as u32;
-                }
-            }
+            out[..depth].copy_from_slice(&weights[*row..][..depth]);
+            cut_row(out, depth);
         }
     }
+}
+
+/// Cuts rows of weights where they lie, which begin `len` words apart.
+pub(crate) struct CutRows<'a, W> {
+    pub(crate) rows: &'a mut [W],
+    pub(crate) len: usize,
+    pub(crate) depth: usize,
+}
+
+impl<W: Word> Vectorised for CutRows<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact_mut(self.len) {
+            cut_row(row, self.depth);
+        }
+    }
+}
+
+/// Cuts the first `depth` words of a row, which are followed by room for the extra words.
+#[inline(always)]
+fn cut_row<W: Word>(row: &mut [W], depth: usize) {
+    let (main, extra) = row.split_at_mut(depth);
+    if depth % 2 == 1 {
+        extra[depth / 2] = W::ZERO;
+    }
+    if W::BITS == 32 {
+        let extra: &mut [u16] = bytemuck::cast_slice_mut(extra);
+        for (out, w) in extra.iter_mut().zip(&*main) {
+            *out = w.to_u64() as u16;
+        }
+        for w in main {
+            *w = W::from_u64(u64::from(carried(w.to_u64() as u32).rotate_left(16)));
+        }
+    } else {
+        let extra: &mut [u32] = bytemuck::cast_slice_mut(extra);
+        for (out, w) in extra.iter_mut().zip(&*main) {
+            let w = w.to_u64();
+            *out = (w << 16) as u32 | (w >> 52) as u32;
+        }
+    }
+}
+
+/// One more in the high half of a word whose low half is negative.
+#[inline(always)]
+fn carried(w: u32) -> u32 {
+    w.wrapping_add((w & 0x8000) << 1)
+}
+
+/// Replaces rows x and y of a panel, one below the other, by their main rows; returns the extra row.
+#[inline(always)]
+pub(crate) fn cut_pair<W: Word, const L: usize>(x: &mut [W; L], y: &mut [W; L]) -> [W; L] {
+    let mut extra = *x;
+    for (extra, y) in extra.iter_mut().zip(&*y) {
+        let (x, y) = (extra.to_u64(), y.to_u64());
+        *extra = W::from_u64(if W::BITS == 32 {
+            x & 0xffff | y << 16
+        } else {
+            let cross = |x: u64| x & 0xffff | x >> 52 << 16;
+            cross(x) | cross(y) << 32
+        });
+    }
+    if W::BITS == 32 {
+        for w in x.iter_mut() {
+            *w = W::from_u64(u64::from(carried(w.to_u64() as u32)));
+        }
+        for w in y.iter_mut() {
+            *w = W::from_u64(u64::from(carried(w.to_u64() as u32)));
+        }
+    }
+    extra
 }

@@ -134,11 +134,26 @@ impl<W: Word> Vectorised for Portable<'_, W> {
                 beyond.fill(W::ZERO);
             }
         }
-        let pairs = &mut pairs[..width];
-        pairs.fill(W::ZERO);
-        for pair in panel[..rows.len() * width].chunks_exact(2 * width) {
+        ColumnPairs { rows: &panel[..rows.len() * width], sums: &mut pairs[..width] }.run();
+    }
+}
+
+/// Writes the sum of products of pairs of rows for each column to `sums`, which is as long as a row.
+pub(crate) struct ColumnPairs<'a, W> {
+    pub(crate) rows: &'a [W],
+    pub(crate) sums: &'a mut [W],
+}
+
+impl<W: Word> Vectorised for ColumnPairs<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let width = self.sums.len();
+        self.sums.fill(W::ZERO);
+        for pair in self.rows.chunks_exact(2 * width) {
             let (x, y) = pair.split_at(width);
-            for (sum, (x, y)) in pairs.iter_mut().zip(x.iter().zip(y)) {
+            for (sum, (x, y)) in self.sums.iter_mut().zip(x.iter().zip(y)) {
                 *sum = sum.wrapping_add(x.wrapping_mul(*y));
             }
         }

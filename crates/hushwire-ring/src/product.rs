@@ -105,10 +105,16 @@ pub(crate) struct Block<'a, W> {
 /// Computes all blocks of products with rows of `weights`, `depth` words each; of each sum at least
 /// the low `bits` bits.
 pub(crate) fn run<W: Word>(bits: u32, weights: &[W], depth: usize, blocks: Vec<Block<'_, W>>) {
+    let (kernel, vectors) = kernel::<W>(bits);
+    run_with(kernel, vectors, weights, depth, blocks);
+}
+
+/// The kernel for products of which the low `bits` bits are needed, and the vectors of a panel.
+pub(crate) fn kernel<W: Word>(bits: u32) -> (Kernel, usize) {
     let level = Level::detected();
     let paired = Kernel { level, scheme: Scheme::Paired, low: false };
     let low = W::BITS == 64 && bits <= LOW_BITS && level >= Level::Ifma;
-    let (kernel, vectors) = match level {
+    match level {
         Level::Portable => (paired, 16 / lanes::<W>()),
         Level::Vnni if simd::pairs_lose() && !low => {
             (Kernel { scheme: Scheme::Limbs, ..paired }, 3)
@@ -116,8 +122,7 @@ pub(crate) fn run<W: Word>(bits: u32, weights: &[W], depth: usize, blocks: Vec<B
         _ if low && simd::pairs_lose() => (Kernel { scheme: Scheme::Plain, low, ..paired }, 3),
         _ if low => (Kernel { low, ..paired }, 2),
         _ => (paired, 1),
-    };
-    run_with(kernel, vectors, weights, depth, blocks);
+    }
 }
 
 /// Computes all blocks with panels of `vectors` vectors.
@@ -378,7 +383,7 @@ impl<W: Word> Panels<W> {
 }
 
 /// The sum of products of the pairs of a row.
-struct Pairs<'a, W>(&'a [W]);
+pub(crate) struct Pairs<'a, W>(pub(crate) &'a [W]);
 
 impl<W: Word> Vectorised for Pairs<'_, W> {
     type Output = W;

@@ -11,7 +11,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use crate::Word;
 
 /// Buffers kept by a thread, at most.
-const KEPT: usize = 4;
+const KEPT: usize = 8;
 
 /// Words of 64 bits of a buffer that is kept, at most.
 const KEPT_LEN: usize = 1 << 19;

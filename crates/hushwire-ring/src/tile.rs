@@ -3,7 +3,7 @@
 use crate::Word;
 use crate::simd::Vectorised;
 
-/// Rows of a tile.
+/// Rows of a tile that are computed together.
 pub(crate) const ROWS: usize = 8;
 
 /// Words in 64 bytes, the unit in which panels are padded.
@@ -26,8 +26,8 @@ pub(crate) enum Scheme {
     Limbs,
 }
 
-/// `out[i][at + j] (+)= sum over k < depth of weights[rows[i] + start + k] * panel[k][j]`, for at most
-/// [`ROWS`] rows and `vectors` * [`lanes`] columns.
+/// `out[i][at + j] (+)= sum over k < depth of weights[rows[i] + start + k] * panel[k][j]`, for any
+/// number of rows, [`ROWS`] or a few less at a time, and `vectors` * [`lanes`] columns.
 ///
 /// # What bounds it
 /// The vector pipes: a tile of 8 x 1 vectors loads 2 vectors and 16 scalars for every 8 paired
@@ -58,8 +58,8 @@ pub(crate) enum Scheme {
 /// | 64 bits, at most 52 used | 1 `vpmadd52luq` | 41 | 48 |
 pub(crate) struct Tile<'a, 'o, W> {
     pub(crate) weights: &'a [W],
-    /// Where each row of weights starts.
-    pub(crate) rows: &'a [usize; ROWS],
+    /// Where each row of weights starts, at least as many as rows of `out`.
+    pub(crate) rows: &'a [usize],
     /// First product.
     pub(crate) start: usize,
     pub(crate) depth: usize,
@@ -73,7 +73,7 @@ pub(crate) struct Tile<'a, 'o, W> {
     pub(crate) row_pairs: &'a [W],
     /// For each column of the panel, the sum of products of its pairs; zero unless paired.
     pub(crate) column_pairs: &'a [W],
-    /// At most [`ROWS`] rows.
+    /// Rows of the result.
     pub(crate) out: &'a mut [&'o mut [W]],
     /// First column of `out`.
     pub(crate) at: usize,
@@ -94,7 +94,8 @@ impl<W: Word> Tile<'_, '_, W> {
         let last = self.rows.iter().fold(0, |last, &row| last.max(row));
         let end = last.checked_add(self.start).and_then(|start| start.checked_add(self.depth));
         assert!(end.is_some_and(|end| end <= self.weights.len()), "weights");
-        assert!(self.out.len() <= ROWS && self.out.len() <= self.row_pairs.len(), "rows");
+        assert!(self.out.len() <= self.rows.len(), "rows");
+        assert!(self.out.len() <= self.row_pairs.len(), "pairs of rows");
         let end = self.at.checked_add(self.width);
         let enough = |out: &&mut [W]| end.is_some_and(|end| end <= out.len());
         assert!(self.out.iter().all(enough), "output");
@@ -129,8 +130,11 @@ const SUB_ROWS: usize = 4;
 /// Rows and columns of a tile from (`top`, `left`) on.
 #[inline(always)]
 fn sub_tile<W: Word, const COLUMNS: usize>(tile: &mut Tile<'_, '_, W>, top: usize, left: usize) {
-    let rows: [&[W]; SUB_ROWS] =
-        core::array::from_fn(|i| &tile.weights[tile.rows[top + i] + tile.start..][..tile.depth]);
+    // Rows beyond the last repeat it; their sums are not used.
+    let last = tile.out.len() - 1;
+    let rows: [&[W]; SUB_ROWS] = core::array::from_fn(|i| {
+        &tile.weights[tile.rows[last.min(top + i)] + tile.start..][..tile.depth]
+    });
     let sums = products::<W, COLUMNS>(&rows, tile.panel, tile.vectors * lanes::<W>(), left);
     let columns = &tile.column_pairs[left..][..COLUMNS];
     let end = tile.width.clamp(left, left + COLUMNS);

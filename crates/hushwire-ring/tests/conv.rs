@@ -122,6 +122,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn convolutions_of_many_channels_are_the_plain_sums(
+        (groups, batch) in prop_oneof![Just((1, 1)), Just((2, 1)), Just((1, 2))],
+        group_in in 32..60_usize,
+        group_out in 32..60_usize,
+        in_h in 5..14_usize,
+        in_w in 5..20_usize,
+        pads in [0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize],
+    ) {
+        let shape = ConvShape {
+            in_channels: groups * group_in,
+            in_h,
+            in_w,
+            out_channels: groups * group_out,
+            kernel: [3; 2],
+            stride: [1; 2],
+            pads,
+            dilation: [1; 2],
+            groups,
+        };
+        check::<u32>(&shape, batch);
+        check::<u64>(&shape, batch);
+    }
+}
+
 fn product<W: Word>(batch: usize, in_features: usize, out_features: usize) {
     let weights = noise::<W>(out_features * in_features, 4);
     let input = noise::<W>(batch * in_features, 5);

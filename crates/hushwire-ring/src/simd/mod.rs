@@ -12,10 +12,12 @@ use crate::{SimdLimit, simd_limit};
 mod bits;
 mod gather;
 mod tile;
+mod transpose;
 
 pub(crate) use bits::{pack, unpack};
 pub(crate) use gather::gather;
 pub(crate) use tile::{Kernel, LOW_BITS, tile};
+pub(crate) use transpose::{Transpose, transpose};
 
 /// An instruction set, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -127,33 +127,64 @@ mod x86 {
     /// A tile: `steps!` adds its products to the sums.
     macro_rules! kernel {
         (
-            $name:ident, $inner:ident, $features:literal, $word:ty,
+            $name:ident, $groups:ident, $inner:ident, $features:literal, $word:ty,
             $steps:ident($mul_add:ident, $add:ident, $broadcast:ident),
             $sub:ident, $merge:ident, $($vectors:literal)*
         ) => {
             #[target_feature(enable = $features)]
             pub(super) fn $name<W: Word>(tile: Tile<'_, '_, W>) {
                 match tile.vectors {
-                    $($vectors => $inner::<W, $vectors>(tile),)*
+                    $($vectors => $groups::<W, $vectors>(tile),)*
                     other => unreachable!("no kernel for {other} vectors"),
                 }
             }
 
+            /// Groups of rows that are as large as each other, or nearly.
             #[target_feature(enable = $features)]
-            fn $inner<W: Word, const V: usize>(tile: Tile<'_, '_, W>) {
+            fn $groups<W: Word, const V: usize>(mut tile: Tile<'_, '_, W>) {
+                tile.check();
+                let all = tile.out.len();
+                let count = all.div_ceil(ROWS);
+                for i in 0..count {
+                    let (first, end) = (i * all / count, (i + 1) * all / count);
+                    // SAFETY: `check` was called, and first is less than the number of rows.
+                    unsafe {
+                        match end - first {
+                            8 => $inner::<W, V, 8>(&mut tile, first),
+                            7 => $inner::<W, V, 7>(&mut tile, first),
+                            6 => $inner::<W, V, 6>(&mut tile, first),
+                            5 => $inner::<W, V, 5>(&mut tile, first),
+                            _ => $inner::<W, V, 4>(&mut tile, first),
+                        }
+                    }
+                }
+            }
+
+            /// `R` rows from `first` on; those beyond the last repeat it, and are not written.
+            ///
+            /// # Safety
+            /// [`Tile::check`] must have passed, and there must be a row `first` of the result.
+            #[target_feature(enable = $features)]
+            unsafe fn $inner<W: Word, const V: usize, const R: usize>(
+                tile: &mut Tile<'_, '_, W>,
+                first: usize,
+            ) {
                 const LANES: usize = 64 / size_of::<$word>();
                 assert!(size_of::<W>() == size_of::<$word>(), "words");
-                tile.check();
-                let Tile { depth, weights, panel, out, at, .. } = tile;
-                for out in out.iter().filter(|_| tile.width > 0) {
+                let Tile { depth, weights, panel, at, .. } = *tile;
+                let last = tile.out.len() - 1;
+                let out = &mut tile.out[first..];
+                for out in out.iter().take(R).filter(|_| tile.width > 0) {
                     // SAFETY: `check` found `at` + `width` words in every row, and width is not 0.
                     unsafe { _mm_prefetch::<_MM_HINT_T0>(out.as_ptr().add(at).cast()) };
                 }
-                // SAFETY: `check` found `start` + `depth` words from each row's start.
-                let rows: [*const $word; ROWS] =
-                    tile.rows.map(|row| unsafe { weights.as_ptr().add(row + tile.start).cast() });
+                let rows: [*const $word; R] = core::array::from_fn(|i| {
+                    let row = tile.rows[last.min(first + i)];
+                    // SAFETY: `check` found `start` + `depth` words from each row's start.
+                    unsafe { weights.as_ptr().add(row + tile.start).cast() }
+                });
                 let panel: *const $word = panel.as_ptr().cast();
-                let mut sums = [[_mm512_setzero_si512(); V]; ROWS];
+                let mut sums = [[_mm512_setzero_si512(); V]; R];
                 // Row k of the panel.
                 #[allow(unused_macros, reason = "limbs have passes of their own")]
                 macro_rules! vectors {
@@ -183,7 +214,8 @@ mod x86 {
                 let lanes: [u16; V] = core::array::from_fn(|v| {
                     ((1_u32 << tile.width.saturating_sub(v * LANES).min(LANES)) - 1) as u16
                 });
-                let (pairs, row_pairs) = (tile.column_pairs.as_ptr(), tile.row_pairs.as_ptr());
+                let pairs = tile.column_pairs.as_ptr();
+                let row_pairs = tile.row_pairs[first..].as_ptr();
                 for (i, sums) in sums.iter().enumerate() {
                     let Some(out) = out.get_mut(i) else { break };
                     // SAFETY: `check` found V * LANES pairs of columns, as many pairs of rows as
@@ -259,9 +291,9 @@ mod x86 {
             /// in the panel.
             #[inline(never)]
             #[target_feature(enable = $features)]
-            unsafe fn $name<const V: usize>(
-                sums: &mut [[__m512i; V]; ROWS],
-                rows: &[*const $word; ROWS],
+            unsafe fn $name<const V: usize, const R: usize>(
+                sums: &mut [[__m512i; V]; R],
+                rows: &[*const $word; R],
                 panel: *const $word,
                 steps: Range<usize>,
             ) {
@@ -327,6 +359,7 @@ mod x86 {
 
     kernel!(
         paired_32,
+        paired_32_groups,
         paired_32_inner,
         "avx512f,avx512dq,avx512bw,avx512vl",
         u32,
@@ -337,6 +370,7 @@ mod x86 {
     );
     kernel!(
         paired_64,
+        paired_64_groups,
         paired_64_inner,
         "avx512f,avx512dq,avx512bw,avx512vl",
         u64,
@@ -347,6 +381,7 @@ mod x86 {
     );
     kernel!(
         paired_52,
+        paired_52_groups,
         paired_52_inner,
         "avx512f,avx512dq,avx512bw,avx512vl,avx512ifma",
         u64,
@@ -357,6 +392,7 @@ mod x86 {
     );
     kernel!(
         plain_52,
+        plain_52_groups,
         plain_52_inner,
         "avx512f,avx512dq,avx512bw,avx512vl,avx512ifma",
         u64,
@@ -367,6 +403,7 @@ mod x86 {
     );
     kernel!(
         limbs_32,
+        limbs_32_groups,
         limbs_32_inner,
         "avx512f,avx512dq,avx512bw,avx512vl,avx512vnni",
         u32,
@@ -377,6 +414,7 @@ mod x86 {
     );
     kernel!(
         limbs_64,
+        limbs_64_groups,
         limbs_64_inner,
         "avx512f,avx512dq,avx512bw,avx512vl,avx512ifma,avx512vnni",
         u64,
@@ -485,7 +523,7 @@ mod tests {
         let mut got = vec![W::ONE; ROWS * width];
         let done = Tile {
             weights: &cut,
-            rows: &core::array::from_fn(|i| i * len),
+            rows: &core::array::from_fn::<_, ROWS, _>(|i| i * len),
             start: 0,
             depth: len,
             ahead: &[0; ROWS],

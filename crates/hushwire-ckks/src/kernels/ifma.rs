@@ -12,6 +12,10 @@ use crate::simd::ifma::{Chunk, Factors, LANES, Prime, V};
 
 vector_kernels!("avx512f,avx512ifma");
 
+/// Vectors of a key that are asked for before they are read: the processor does not look beyond a page by
+/// itself, and keys are larger than its caches.
+const AHEAD: usize = 16;
+
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn permute_difference(
     m: &Modulus,
@@ -127,6 +131,7 @@ fn pair_of<const K: usize>(
         for (x, key) in x.iter().zip(&keys) {
             let x = p.load(&x[i]);
             for part in 0..2 {
+                p.prefetch(key[part], i + AHEAD);
                 let key = p.load(&key[part][i]);
                 (hi[part], lo[part]) = (p.add_hi(hi[part], x, key), p.add_lo(lo[part], x, key));
             }

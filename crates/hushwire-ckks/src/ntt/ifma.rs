@@ -313,6 +313,7 @@ fn last_forward<const LAZY: bool, const REDUCED: bool>(
     layers_forward::<BLOCK, LAZY>(prime, &mut v, &tables.below::<BLOCK>(node));
     let lines = tables.last_lines(node);
     for i in 0..BLOCK / 2 {
+        tables.prefetch_lines(prime, node + 1, i);
         let (x, y) = (v[2 * i], v[2 * i + 1]);
         let (x, y) = (prime.lower_halves(x, y), prime.upper_halves(x, y));
         let w = in_turn(prime, &lines.halves[i]);
@@ -365,6 +366,17 @@ impl Tables {
             quarters: &self.quarters.as_chunks().0[block],
             words: &self.words.as_chunks().0[block],
         }
+    }
+
+    /// Asks for the i-th twiddles of these layers: those of large transforms are not in the L1 cache, and
+    /// those of the next block come while this one is computed.
+    #[inline(always)]
+    fn prefetch_lines(&self, prime: &Prime, node: usize, i: usize) {
+        let at = (node - self.n / (BLOCK * LANES)) * (BLOCK / 2) + i;
+        prime.prefetch(&self.halves, at);
+        prime.prefetch(&self.quarters, at);
+        prime.prefetch(self.words.as_flattened(), 2 * at);
+        prime.prefetch(self.words.as_flattened(), 2 * at + 1);
     }
 }
 
@@ -558,6 +570,7 @@ fn first_inverse<const LAZY: bool>(
         v[i] = prime.load(&source[i]);
     }
     for i in 0..BLOCK / 2 {
+        tables.prefetch_lines(prime, node + 1, i);
         let w = one_each(prime, &lines.words[i]);
         let (x, y) = butterfly_inverse::<LAZY>(prime, offset, v[2 * i], v[2 * i + 1], w);
         (v[2 * i], v[2 * i + 1]) = (prime.unpack_lo(x, y), prime.unpack_hi(x, y));

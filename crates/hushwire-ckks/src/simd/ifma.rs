@@ -115,6 +115,18 @@ impl Prime {
         }
     }
 
+    /// Asks for a place of memory, if there is one, before it is read.
+    #[inline(always)]
+    pub(crate) fn prefetch<T>(&self, x: &[T], at: usize) {
+        if let Some(x) = x.get(at) {
+            #[expect(unsafe_code, reason = "an instruction that must be there")]
+            // SAFETY: the reference is to memory, which is not changed.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast());
+            }
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn store(&self, x: &mut Chunk, v: V) {
         #[expect(unsafe_code, reason = "a store through a pointer")]

@@ -27,6 +27,9 @@ pub(super) const MIN_N: usize = 2 * BLOCK * LANES;
 /// Bytes between vectors from which on they compete for places in the L1 cache, so that no pass
 /// takes more than eight.
 const FAR: usize = 4096;
+/// Forward transforms whose twiddles are asked for before they are read. Smaller ones lose by it, and so
+/// do inverse ones.
+const LARGE: usize = 1 << 14;
 /// Bits of primes below which the inverse transform reduces few values: 64 q is still a word.
 const INVERSE_LAZY_BITS: u32 = 46;
 
@@ -372,6 +375,9 @@ impl Tables {
     /// those of the next block come while this one is computed.
     #[inline(always)]
     fn prefetch_lines(&self, prime: &Prime, node: usize, i: usize) {
+        if self.n < LARGE {
+            return;
+        }
         let at = (node - self.n / (BLOCK * LANES)) * (BLOCK / 2) + i;
         prime.prefetch(&self.halves, at);
         prime.prefetch(&self.quarters, at);
@@ -570,7 +576,6 @@ fn first_inverse<const LAZY: bool>(
         v[i] = prime.load(&source[i]);
     }
     for i in 0..BLOCK / 2 {
-        tables.prefetch_lines(prime, node + 1, i);
         let w = one_each(prime, &lines.words[i]);
         let (x, y) = butterfly_inverse::<LAZY>(prime, offset, v[2 * i], v[2 * i + 1], w);
         (v[2 * i], v[2 * i + 1]) = (prime.unpack_lo(x, y), prime.unpack_hi(x, y));

@@ -1,5 +1,8 @@
 //! `hushwire plan smooth`
 
+use hushwire_graph::Activation;
+use hushwire_train::Architecture;
+
 use crate::support::Bench;
 
 #[test]
@@ -38,4 +41,36 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(pieces.contains("9 pieces are more than the 8 samples"), "{pieces}");
     let degree = bench.error("plan smooth --fit-table --degree 9", 1);
     assert!(degree.contains("degree 9"), "{degree}");
+}
+
+#[test]
+fn plans_for_networks_are_found_and_run() {
+    let bench = Bench::new();
+    bench.mnist(24);
+    let model = Architecture::Demo.model(Activation::Silu, 1);
+    bench.write("silu.onnx", model.to_onnx());
+    let options = "silu.onnx --data mnist:. --calibration 8 --held-back 16 --max-loss 100";
+    let ours = bench.json(&format!("plan smooth {options} -o ours.toml"));
+    let layers = ours["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 3, "{ours}");
+    assert!(layers.iter().all(|layer| layer["function"] == "silu"), "{ours}");
+    // The plan runs, and costs what was said.
+    let inspected = bench.json("inspect silu.onnx --plan ours.toml --comparison digits");
+    assert_eq!(inspected["online"]["total"], ours["online_bytes"]);
+    assert_eq!(inspected["offline"]["total"], ours["offline_bytes"]);
+    let eval = "eval silu.onnx --plan ours.toml --data mnist:. --executor fixed";
+    assert_eq!(bench.json(eval)["n"], 24);
+    // Gates take most of what is sent in this network, so what was counted is near it.
+    let gates = ours["gate_bytes_per_element"].as_f64().unwrap() * 2416.0;
+    let sent = (ours["online_bytes"].as_f64().unwrap()) + ours["offline_bytes"].as_f64().unwrap();
+    assert!((0.6..1.1).contains(&(gates / sent)), "{gates} of {sent}");
+    let bounded = format!("plan smooth {options} -o ours.toml --method nfgen");
+    assert!(bench.path("ours.toml.measured").is_file());
+    assert!(bench.json(&bounded)["online_bytes"].as_u64().is_some());
+
+    let refused = bench.error("plan smooth demo.onnx --data mnist:. -o plan.toml", 1);
+    assert!(refused.contains("no smooth activations"), "{refused}");
+    let few = bench.error("plan smooth silu.onnx --data mnist:. -o p.toml --calibration 99", 1);
+    assert!(few.contains("none are left to hold back"), "{few}");
+    assert!(bench.error("plan smooth silu.onnx", 2).contains("--data"));
 }

@@ -48,7 +48,7 @@ fn images(count: usize) -> Tensor {
 }
 
 fn measure(deep: bool, count: usize) -> Measure {
-    Measure::new(&network(deep), images(count)).unwrap()
+    Measure::new(&network(deep), images(count), false).unwrap()
 }
 
 fn index(site: &ChoiceSite, gate: ChannelGate) -> u16 {
@@ -150,10 +150,10 @@ fn what_cannot_be_planned_is_refused() {
         .node("MatMul", &["input", "w"], "logits")
         .build("logits");
     let no_relu = Model::from_onnx_bytes(&bytes, None).unwrap();
-    let refused = Measure::new(&no_relu, Tensor::new([1, 4], vec![1.0; 4]));
+    let refused = Measure::new(&no_relu, Tensor::new([1, 4], vec![1.0; 4]), false);
     assert!(matches!(refused.err().unwrap(), PlanError::NoSites));
-    let other = Measure::new(&network(true), Tensor::new([1, 4], vec![1.0; 4]));
+    let other = Measure::new(&network(true), Tensor::new([1, 4], vec![1.0; 4]), false);
     assert!(matches!(other.err().unwrap(), PlanError::Images { .. }));
-    let none = Measure::new(&network(true), Tensor::new([0, 2, 8, 8], vec![]));
+    let none = Measure::new(&network(true), Tensor::new([0, 2, 8, 8], vec![]), false);
     assert!(matches!(none.err().unwrap(), PlanError::Images { .. }));
 }

@@ -107,6 +107,14 @@ impl Images {
         inputs.for_each(|(to, &i)| to.copy_from_slice(&self.input(i)));
     }
 
+    /// The inputs of the first `count` images, or of all if there are fewer.
+    pub fn first(&self, count: usize) -> Vec<f32> {
+        let chosen: Vec<usize> = (0..self.len().min(count)).collect();
+        let mut inputs = vec![0.0; chosen.len() * self.input_len()];
+        self.inputs(&chosen, &mut inputs);
+        inputs
+    }
+
     fn input(&self, i: usize) -> Vec<f32> {
         let input = self.preprocess.apply(&self.images[i]);
         input.unwrap_or_else(|e| unreachable!("loading tried every image: {e}"))

@@ -14,8 +14,9 @@
 //! let plan = Plan::from_bytes(&std::fs::read("plan.toml")?)?;
 //! let source: Source = "cifar10:data/cifar10".parse()?;
 //! let images = Images::load(&source, Split::Train, None, &model.graph)?;
-//! let mut net = Net::new(&model, Some(&plan))?;
-//! net.unfold(&images);
+//! let mut net = Net::new(&model, None)?;
+//! net.unfold(&images.first(512));
+//! net.set_plan(&plan)?;
 //! let origin = Origin { network: "network.onnx".into(), plan: None, data: "cifar10".into() };
 //! let mut trainer = Trainer::new(net, None, &images, Recipe::default(), &origin)?;
 //! while trainer.step() < trainer.steps() {
@@ -43,6 +44,7 @@ mod error;
 mod images;
 mod kernels;
 mod loss;
+mod moments;
 mod net;
 mod ops;
 mod pass;
@@ -58,6 +60,7 @@ pub use digits::draw_digit;
 pub use error::TrainError;
 pub use images::{Augmentation, Images};
 pub use loss::Distillation;
+pub use moments::match_moments;
 pub use net::{Net, Parameter};
 pub use pass::{Mode, Pass, Sensitivity};
 pub use recipe::Recipe;

@@ -37,6 +37,8 @@ pub struct Net {
     pub(crate) kernels: Vec<Kernel>,
     /// Whether the gradient with respect to a node's value is needed.
     pub(crate) needed: Vec<bool>,
+    /// Means of the last layer's results, by channel, once the network was unfolded.
+    pub(crate) means: Vec<f32>,
 }
 
 /// How a node is computed; parameters are positions in [`Net::params`].
@@ -130,7 +132,7 @@ impl Net {
             let reads = node.inputs.iter().any(|input| needed[input.0]);
             needed.push(reads || node.op.params().next().is_some());
         }
-        let mut net = Self { graph, params, kernels, needed };
+        let mut net = Self { graph, params, kernels, needed, means: Vec::new() };
         net.pack();
         Ok(net)
     }
@@ -174,10 +176,14 @@ impl Net {
         self.pack();
     }
 
+    /// The last layer.
+    pub(crate) fn last_layer(&self) -> Option<usize> {
+        self.kernels.iter().rposition(|k| matches!(k, Kernel::Conv(_) | Kernel::Dense(_)))
+    }
+
     /// Puts a batch normalisation behind every layer with a bias but the last: scale 1, shift 0.
     pub fn normalise(&mut self) {
-        let last =
-            self.kernels.iter().rposition(|k| matches!(k, Kernel::Conv(_) | Kernel::Dense(_)));
+        let last = self.last_layer();
         for i in (0..self.kernels.len()).filter(|i| Some(*i) != last) {
             let node = &self.graph.nodes[i];
             let channels = node.shape.0[0];

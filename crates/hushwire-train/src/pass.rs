@@ -168,37 +168,9 @@ impl Pass {
         }
     }
 
-    /// Makes the normalisations of a network compute what it computes without them, from the
-    /// moments of a batch that passed in [`Mode::Measure`].
-    pub(crate) fn adopt(&self, net: &mut Net) {
-        for (kernel, state) in net.kernels.iter_mut().zip(&self.states) {
-            let (weight, bias, norm) = match kernel {
-                Kernel::Conv(conv) => (conv.weight, conv.bias, conv.norm.as_mut()),
-                Kernel::Dense(dense) => (dense.weight, dense.bias, dense.norm.as_mut()),
-                _ => continue,
-            };
-            let (Some(bias), Some(norm)) = (bias, norm) else { continue };
-            norm.running = state.moments.clone();
-            let terms = net.params[weight].values.len() / norm.extents.channels;
-            for c in 0..norm.extents.channels {
-                let moments = &mut norm.running;
-                // A row's length means nothing behind a normalisation, but it sets the pace at
-                // which the row turns: make it 1, as far as the channel does anything.
-                let row = &mut net.params[weight].values[c * terms..(c + 1) * terms];
-                let length = row.iter().map(|w| w * w).sum::<f32>().sqrt();
-                let deviation = (moments.variance[c] + Norm::EPSILON * length * length).sqrt();
-                let shift = moments.mean[c] + net.params[bias].values[c];
-                let row = &mut net.params[weight].values[c * terms..(c + 1) * terms];
-                if length > 0.0 {
-                    row.iter_mut().for_each(|w| *w /= length);
-                    moments.mean[c] /= length;
-                    moments.variance[c] /= length * length;
-                }
-                net.params[norm.scale].values[c] = deviation;
-                net.params[norm.shift].values[c] = shift;
-            }
-        }
-        net.pack();
+    /// The moments of the results of normalised layers, by node.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = &Moments> {
+        self.states.iter().map(|state| &state.moments)
     }
 }
 

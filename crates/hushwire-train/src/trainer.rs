@@ -384,19 +384,6 @@ pub fn accuracy(net: &Net, images: &Images, pass: &mut Pass) -> f64 {
 }
 
 impl Net {
-    /// Puts a batch normalisation behind every layer with a bias but the last, such that the
-    /// network computes what it did before: their scales and shifts are the deviations and means
-    /// that the first images (at most 512) give.
-    pub fn unfold(&mut self, images: &Images) {
-        const IMAGES: usize = 512;
-        self.normalise();
-        let chosen: Vec<usize> = (0..images.len().min(IMAGES)).collect();
-        let mut pass = Pass::default();
-        images.inputs(&chosen, pass.input(self, chosen.len()));
-        pass.forward(self, Mode::Measure);
-        pass.adopt(self);
-    }
-
     /// Samples of a batch that are processed together: all, where they depend on each other.
     fn samples_at_once(&self, batch: usize) -> usize {
         let elements: usize = self.graph().nodes.iter().map(|node| node.shape.len()).sum();

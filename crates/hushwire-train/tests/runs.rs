@@ -198,7 +198,7 @@ fn unfolding_changes_nothing_at_first() {
     finish(&mut trainer);
     let model = trainer.net().to_model();
     let mut net = Net::new(&model, None).unwrap();
-    net.unfold(&desk.train);
+    net.unfold(&desk.train.first(512));
     assert_eq!(net.params().len(), Net::new(&model, None).unwrap().params().len() + 6);
     let input: Vec<f32> = (0..20 * 784).map(|i| (i as f32 * 0.37).sin()).collect();
     let tensor = Tensor::new([20, 1, 28, 28], input);
@@ -224,7 +224,7 @@ fn tuning_wins_back_what_a_plan_loses() {
     let before =
         accuracy(&Net::new(&model, Some(&plan)).unwrap(), &desk.test, &mut Pass::default());
     let mut net = Net::new(&model, Some(&plan)).unwrap();
-    net.unfold(&desk.train);
+    net.unfold(&desk.train.first(512));
     let teacher = Net::new(&model, None).unwrap();
     let recipe = Recipe {
         distillation: Distillation { share: 0.5, temperature: 4.0 },

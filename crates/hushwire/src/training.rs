@@ -125,7 +125,7 @@ pub struct Run<'a> {
     /// The plan its gates come from.
     pub plan: Option<&'a Plan>,
     /// Makes the network, given the training images.
-    pub prepare: Box<dyn FnOnce(&Images) -> Net + 'a>,
+    pub prepare: Box<dyn FnOnce(&Images) -> Result<Net> + 'a>,
     /// The network to learn from.
     pub teacher: Option<Net>,
     /// How.
@@ -183,7 +183,7 @@ pub fn run(run: Run<'_>) -> Result<()> {
         plan: run.plan.map(|plan| files::hash(plan.to_text().as_bytes())),
         data: source.dataset().to_string(),
     };
-    let net = (run.prepare)(&images);
+    let net = (run.prepare)(&images)?;
     let mut trainer = Trainer::new(net, run.teacher, &images, run.recipe, &origin)?;
     if checkpoint.exists() {
         trainer.resume(&checkpoint)?;

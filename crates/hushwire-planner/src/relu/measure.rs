@@ -5,7 +5,7 @@ use hushwire_plan::Plan;
 use hushwire_train::{Mode, Net, Pass, Sensitivity};
 
 use super::PlanError;
-use super::screen::{Effects, accumulate};
+use super::screen::Sums;
 use super::sites::{ChoiceSite, Choices, sites, with_choices};
 
 /// Elements of all values of the samples that are processed together, at most.
@@ -17,6 +17,9 @@ const ELEMENTS: usize = 1 << 26;
 /// length of the latter, both without the mean over the classes, which says nothing.
 pub struct Measure {
     net: Net,
+    /// The network with normalisations that have the original's moments, if plans are measured with
+    /// weights that match them.
+    matched: Option<Net>,
     pass: Pass,
     images: Tensor,
     exact: Plan,
@@ -42,11 +45,13 @@ pub struct Estimate {
 }
 
 impl Measure {
-    /// Runs the original network over the images `[N, ...]`.
+    /// Runs the original network over the images `[N, ...]`. Plans are measured with the moments of
+    /// layers `matched` on these images ([`hushwire_train::match_moments`]), or with the weights as
+    /// they are.
     ///
     /// # Errors
     /// Images that do not fit, outputs that are not finite or all the same, networks without ReLUs.
-    pub fn new(model: &Model, images: Tensor) -> Result<Measure, PlanError> {
+    pub fn new(model: &Model, images: Tensor, matched: bool) -> Result<Measure, PlanError> {
         let graph = &model.graph;
         if images.batch() == 0 || images.shape[1..] != graph.input_shape().0[..] {
             return Err(PlanError::Images { expected: graph.input_shape().to_string() });
@@ -57,6 +62,7 @@ impl Measure {
         }
         let mut measure = Measure {
             net: Net::new(model, None)?,
+            matched: None,
             pass: Pass::default(),
             exact: Plan::exact(graph),
             end: end(graph),
@@ -74,6 +80,11 @@ impl Measure {
         }
         measure.scale = reference.iter().map(|x| f64::from(*x).powi(2)).sum();
         measure.reference = reference;
+        if matched {
+            let mut net = Net::new(model, None)?;
+            net.unfold(&measure.images.data);
+            measure.matched = Some(net);
+        }
         if measure.scale > 0.0 && measure.scale.is_finite() {
             Ok(measure)
         } else {
@@ -99,12 +110,25 @@ impl Measure {
         }
     }
 
+    /// Puts a plan's gates in their places.
+    fn set_plan(&mut self, plan: &Plan) -> Result<(), PlanError> {
+        match &mut self.matched {
+            None => self.net.set_plan(plan)?,
+            Some(net) => {
+                net.set_plan(plan)?;
+                net.settle(&self.images.data);
+                self.net = Net::new(&net.to_model(), Some(plan))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The loss of a plan, measured; `done` hears of every batch of images.
     ///
     /// # Errors
     /// A plan that does not fit.
     pub fn loss(&mut self, plan: &Plan, done: &mut dyn FnMut(usize)) -> Result<f64, PlanError> {
-        self.net.set_plan(plan)?;
+        self.set_plan(plan)?;
         let mut loss = 0.0;
         for (first, count) in self.batches() {
             self.forward(first, count);
@@ -128,10 +152,9 @@ impl Measure {
         seed: u64,
         done: &mut dyn FnMut(usize),
     ) -> Result<Estimate, PlanError> {
-        self.net.set_plan(plan)?;
-        let sums = |site: &ChoiceSite| vec![0.0; site.channels * site.candidates.len()];
-        let mut added: Vec<Vec<f64>> = self.sites.iter().map(sums).collect();
-        let mut distance = added.clone();
+        self.set_plan(plan)?;
+        let new = || self.sites.iter().map(Sums::new).collect::<Vec<Sums>>();
+        let (mut toward, mut along) = (new(), new());
         let mut random = fastrand::Rng::with_seed(seed);
         let mut loss = 0.0;
         for (first, count) in self.batches() {
@@ -140,28 +163,22 @@ impl Measure {
             loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>();
             if difference.iter().any(|d| *d != 0.0) {
                 difference.iter_mut().for_each(|d| *d *= 2.0);
-                self.each_site(&difference, |i, site, seen| {
-                    let first = Some(&mut added[i][..]);
-                    accumulate(site, seen, Effects { first, squared: None, distance: None });
-                });
+                self.each_site(&difference, |i, site, seen| toward[i].add(site, seen));
             }
             let direction = self.direction(&mut random);
-            self.each_site(&direction, |i, site, seen| {
-                let (squared, distance) = (Some(&mut added[i][..]), Some(&mut distance[i][..]));
-                accumulate(site, seen, Effects { first: None, squared, distance });
-            });
+            self.each_site(&direction, |i, site, seen| along[i].add(site, seen));
             done(count);
         }
-        let scale = self.scale;
-        let by_channel = |sums: Vec<Vec<f64>>| {
-            let channels = self
-                .sites
-                .iter()
-                .zip(&sums)
-                .flat_map(|(site, sums)| sums.chunks_exact(site.candidates.len()));
-            channels.map(|of| of.iter().map(|sum| sum / scale).collect()).collect()
-        };
-        let (added, distance) = (by_channel(added), by_channel(distance));
+        let (scale, images, matched) = (self.scale, self.images(), self.matched.is_some());
+        let (mut added, mut distance) = (Vec::new(), Vec::new());
+        for ((site, toward), along) in self.sites.iter().zip(&toward).zip(&along) {
+            let effects = |sums: &Sums| sums.effects(site, images, matched);
+            for (toward, along) in effects(toward).iter().zip(effects(along)) {
+                let both = toward.iter().zip(&along);
+                added.push(both.map(|(t, a)| (t.first + a.squared) / scale).collect());
+                distance.push(along.iter().map(|effect| effect.distance / scale).collect());
+            }
+        }
         Ok(Estimate { loss: loss / scale, added, distance })
     }
 
@@ -177,7 +194,7 @@ impl Measure {
         done: &mut dyn FnMut(usize),
         mut f: impl FnMut(usize, &ChoiceSite, Sensitivity<'_>),
     ) -> Result<(), PlanError> {
-        self.net.set_plan(plan)?;
+        self.set_plan(plan)?;
         let mut random = fastrand::Rng::with_seed(seed);
         for (first, count) in self.batches() {
             self.forward(first, count);

@@ -11,46 +11,94 @@ use rayon::prelude::*;
 
 use super::sites::ChoiceSite;
 
-/// Sums over a batch, for each channel one number per candidate.
-pub(super) struct Effects<'a> {
-    /// First-order effects of going from the present choice to another.
-    pub first: Option<&'a mut [f64]>,
-    /// Their squares, sample by sample.
-    pub squared: Option<&'a mut [f64]>,
-    /// Squared effects of going from the activation itself to a choice.
-    pub distance: Option<&'a mut [f64]>,
+/// Of a candidate: its effect, the effect's square, the effect times the sum s of the gradient over
+/// the channel, all against the present choice; square and product with s against the activation
+/// itself; what the channel's value sums to.
+const OF_CANDIDATE: usize = 6;
+/// Of a channel: s, its square, what its value sums to now and what that of the activation would.
+const OF_CHANNEL: usize = 4;
+
+/// Sums over images for one site, under gradients of one function of the output per image.
+pub(super) struct Sums {
+    candidates: Vec<[f64; OF_CANDIDATE]>,
+    channels: Vec<[f64; OF_CHANNEL]>,
 }
 
-/// Adds the effects of every choice of a site in a batch.
-pub(super) fn accumulate(site: &ChoiceSite, seen: Sensitivity<'_>, to: Effects<'_>) {
-    let map = site.positions();
-    let whole = site.channels * map;
-    let schedule = Schedule::new(site);
-    let count = site.candidates.len();
-    let mut rows: Vec<[Option<&mut [f64]>; 3]> = Vec::new();
-    rows.resize_with(site.channels, Default::default);
-    for (kind, sums) in [to.first, to.squared, to.distance].into_iter().enumerate() {
-        let sums = sums.into_iter().flat_map(|sums| sums.chunks_exact_mut(count));
-        rows.iter_mut().zip(sums).for_each(|(row, sums)| row[kind] = Some(sums));
-    }
-    let channels = rows.into_par_iter().enumerate();
-    channels.for_each_init(Buffers::default, |buffers, (channel, mut rows)| {
-        for start in (channel * map..seen.input.len()).step_by(whole) {
-            let [x, y, g] = [seen.input, seen.value, seen.gradient].map(|v| &v[start..start + map]);
-            buffers.products.clear();
-            buffers.products.extend(x.iter().zip(g).map(|(x, g)| x * g));
-            let now: f32 = y.iter().zip(g).map(|(y, g)| y * g).sum();
-            let [low, high] = site.bounds;
-            let exact: f32 = x.iter().zip(g).map(|(x, g)| x.max(low).min(high) * g).sum();
-            schedule.each(site.map, x, buffers, |choice, then| {
-                let (change, distance) = (f64::from(then - now), f64::from(then - exact));
-                let terms = [change, change * change, distance * distance];
-                for (row, term) in rows.iter_mut().zip(terms) {
-                    row.iter_mut().for_each(|row| row[choice] += term);
-                }
-            });
+/// Effects of a candidate.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Effect {
+    /// Of going from the present choice to it, to first order.
+    pub first: f64,
+    /// Its square, summed over images.
+    pub squared: f64,
+    /// The square against the activation itself.
+    pub distance: f64,
+}
+
+impl Sums {
+    pub(super) fn new(site: &ChoiceSite) -> Sums {
+        Sums {
+            candidates: vec![[0.0; OF_CANDIDATE]; site.channels * site.candidates.len()],
+            channels: vec![[0.0; OF_CHANNEL]; site.channels],
         }
-    });
+    }
+
+    /// Adds the effects of every choice of a site in a batch.
+    pub(super) fn add(&mut self, site: &ChoiceSite, seen: Sensitivity<'_>) {
+        let map = site.positions();
+        let whole = site.channels * map;
+        let schedule = Schedule::new(site);
+        let rows = self.candidates.par_chunks_exact_mut(site.candidates.len());
+        let channels = rows.zip(&mut self.channels).enumerate();
+        channels.for_each_init(Buffers::default, |buffers, (channel, (row, of_channel))| {
+            for start in (channel * map..seen.input.len()).step_by(whole) {
+                let values = [seen.input, seen.value, seen.gradient];
+                let [x, y, g] = values.map(|v| &v[start..start + map]);
+                buffers.products.clear();
+                buffers.products.extend(x.iter().zip(g).map(|(x, g)| x * g));
+                let [low, high] = site.bounds;
+                let (mut sum, mut now, mut exact) = (0.0f32, [0.0f32; 2], [0.0f32; 2]);
+                for ((x, y), g) in x.iter().zip(y).zip(g) {
+                    let of = x.max(low).min(high);
+                    sum += g;
+                    now = [now[0] + y * g, now[1] + y];
+                    exact = [exact[0] + of * g, exact[1] + of];
+                }
+                let s = f64::from(sum);
+                let terms = [s, s * s, now[1].into(), exact[1].into()];
+                of_channel.iter_mut().zip(terms).for_each(|(to, term)| *to += term);
+                schedule.each(site.map, x, buffers, |choice, then, value| {
+                    let (change, distance) = (f64::from(then - now[0]), f64::from(then - exact[0]));
+                    let squares = [change * change, change * s, distance * distance];
+                    let terms = [change, squares[0], squares[1], squares[2], distance * s];
+                    let terms = terms.into_iter().chain([f64::from(value)]);
+                    row[choice].iter_mut().zip(terms).for_each(|(to, term)| *to += term);
+                });
+            }
+        });
+    }
+
+    /// For every channel the effects of its candidates, from the sums over `images`. Where moments
+    /// are matched afterwards, a shift of a channel has no effect: it is left out.
+    pub(super) fn effects(&self, site: &ChoiceSite, images: usize, matched: bool) -> Vec<Vec<Effect>> {
+        let count = (images * site.positions()) as f64;
+        let rows = self.candidates.chunks_exact(site.candidates.len());
+        let of_channel = |(row, channel): (&[[f64; OF_CANDIDATE]], &[f64; OF_CHANNEL])| {
+            let [s, squared_s, now, exact] = *channel;
+            let effect = |sums: &[f64; OF_CANDIDATE]| {
+                let [change, squared, with_s, distance, distance_s, value] = *sums;
+                let shift = |from: f64| if matched { (value - from) / count } else { 0.0 };
+                let (m, d) = (shift(now), shift(exact));
+                Effect {
+                    first: change - m * s,
+                    squared: (squared - 2.0 * m * with_s + m * m * squared_s).max(0.0),
+                    distance: (distance - 2.0 * d * distance_s + d * d * squared_s).max(0.0),
+                }
+            };
+            row.iter().map(effect).collect()
+        };
+        rows.zip(&self.channels).map(of_channel).collect()
+    }
 }
 
 /// Room for sums.
@@ -90,34 +138,35 @@ impl Schedule {
         schedule
     }
 
-    /// Calls `f(index, sum of the products that pass)` for every candidate.
+    /// Calls `f(index, sum of the products that pass, sum of what passes)` for every candidate.
     fn each(
         &self,
         [_, width]: [usize; 2],
         x: &[f32],
         buffers: &mut Buffers,
-        mut f: impl FnMut(usize, f32),
+        mut f: impl FnMut(usize, f32, f32),
     ) {
         let Buffers { products, lines: [sums, passed] } = buffers;
-        self.zero.iter().for_each(|i| f(*i, 0.0));
+        self.zero.iter().for_each(|i| f(*i, 0.0, 0.0));
         if !self.identity.is_empty() {
-            let all = products.iter().sum();
-            self.identity.iter().for_each(|i| f(*i, all));
+            let (all, value) = (products.iter().sum(), x.iter().sum());
+            self.identity.iter().for_each(|i| f(*i, all, value));
         }
         for (height, widths) in &self.heights {
-            let mut totals = vec![0.0f32; widths.len()];
+            let mut totals = vec![[0.0f32; 2]; widths.len()];
             for (x, products) in x.chunks(height * width).zip(products.chunks(height * width)) {
                 add_rows(x, width, sums);
                 add_rows(products, width, passed);
                 for ((w, _), total) in widths.iter().zip(&mut totals) {
                     for (sum, passed) in sums.chunks(*w).zip(passed.chunks(*w)) {
-                        if sum.iter().sum::<f32>() >= 0.0 {
-                            *total += passed.iter().sum::<f32>();
+                        let sum = sum.iter().sum::<f32>();
+                        if sum >= 0.0 {
+                            *total = [total[0] + passed.iter().sum::<f32>(), total[1] + sum];
                         }
                     }
                 }
             }
-            widths.iter().zip(totals).for_each(|((_, i), total)| f(*i, total));
+            widths.iter().zip(totals).for_each(|((_, i), [total, value])| f(*i, total, value));
         }
     }
 }

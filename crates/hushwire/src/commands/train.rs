@@ -115,7 +115,7 @@ pub fn run(args: &Args) -> Result<()> {
         name: architecture.to_string(),
         model: &model,
         plan: None,
-        prepare: Box::new(|_| net),
+        prepare: Box::new(|_| Ok(net)),
         teacher: None,
         recipe,
         source: &args.data,

@@ -10,6 +10,9 @@ use crate::args::JsonArg;
 use crate::network::Network;
 use crate::training::{self, RecipeArgs, Run, RunArgs};
 
+/// Images that give normalisations their moments.
+const MOMENTS_IMAGES: usize = 512;
+
 /// Train a network on, with a plan's gates in the place of its activations
 ///
 /// Gates decide as the plan says; the gradient passes where a gate was open and does not reach its
@@ -57,17 +60,23 @@ pub fn run(args: &Args) -> Result<()> {
         _ => Augmentation { shift: 4, flip: true, distort: 0.0 },
     };
     let model = &network.model;
-    let mut net = Net::new(model, plan.as_ref())?;
-    let plain = args.plain;
+    let (gates, plain) = (plan.as_ref(), args.plain);
     training::run(Run {
         name: network.path.display().to_string(),
         model,
         plan: plan.as_ref(),
         prepare: Box::new(move |images| {
-            if !plain {
-                net.unfold(images);
+            if plain {
+                return Ok(Net::new(model, gates)?);
             }
-            net
+            let mut net = Net::new(model, None)?;
+            let inputs = images.first(MOMENTS_IMAGES);
+            net.unfold(&inputs);
+            if let Some(gates) = gates {
+                net.set_plan(gates)?;
+                net.settle(&inputs);
+            }
+            Ok(net)
         }),
         teacher: Some(Net::new(model, None)?),
         recipe: args.recipe.apply(recipe),

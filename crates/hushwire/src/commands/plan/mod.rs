@@ -2,6 +2,7 @@
 
 mod costs;
 mod encrypted;
+mod match_moments;
 mod relu;
 mod smooth;
 mod windows;
@@ -18,6 +19,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Relu(relu::Args),
+    Match(match_moments::Args),
     Windows(windows::Args),
     Encrypted(encrypted::Args),
     Costs(costs::Args),
@@ -28,6 +30,7 @@ enum What {
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Relu(args) => relu::run(args),
+        What::Match(args) => match_moments::run(args),
         What::Windows(args) => windows::run(args),
         What::Encrypted(args) => encrypted::run(args),
         What::Costs(args) => costs::run(args),

@@ -60,6 +60,10 @@ pub struct Args {
     /// Rounds in which some channels choose again at the budget
     #[arg(long, value_name = "N", default_value_t = Options::default().rounds)]
     rounds: usize,
+    /// Measure plans with the network's weights as they are, not as `plan match` and `tune` adjust
+    /// them first
+    #[arg(long)]
+    as_is: bool,
     /// Where to write the plan
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -108,7 +112,7 @@ enum Decision {
 }
 
 /// Of the search: what an older one has reached is of no use to a newer one.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How often a plan is made that costs less, if the one before cost too much.
 const TRIES: usize = 6;
@@ -172,7 +176,7 @@ pub fn run(args: &Args) -> Result<()> {
             Some(network.calibrate(None, &Settings::default(), (images.clone(), String::new()))?)
         }
     };
-    let mut measure = Measure::new(&network.model, images.clone())?;
+    let mut measure = Measure::new(&network.model, images.clone(), !args.as_is)?;
     let costs = match &exact {
         None => Costs::decisions(measure.sites()),
         Some(exact) => {
@@ -352,6 +356,7 @@ fn identity(args: &Args, network: &Network, options: &Options, costs: &Costs) ->
         args.calibration,
         args.budget,
         args.objective,
+        args.as_is,
         VERSION,
         options,
         format!("{costs:?}"),

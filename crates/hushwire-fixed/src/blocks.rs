@@ -1,7 +1,8 @@
 //! Cutting a gate's groups into independent blocks.
 
-use crate::program::Groups;
+use crate::program::{Groups, ValueId};
 use hushwire_plan::{Decision, Form};
+use std::collections::HashMap;
 
 /// Elements from which on a block is closed, unless its groups are connected with more.
 const BLOCK: usize = 1 << 14;
@@ -10,8 +11,12 @@ const BLOCK: usize = 1 << 14;
 const NONE: u32 = u32::MAX;
 
 /// The blocks of one sample's groups. Groups that share an element, as members or in their forms,
-/// are in one block; elements that pass are in any.
-pub(crate) fn blocks(decisions: &[Decision], forms: &[Form]) -> Vec<Groups> {
+/// are in one block; elements that pass, or copy one of the decisions `copied`, are in any.
+pub(crate) fn blocks(
+    decisions: &[Decision],
+    forms: &[Form],
+    copied: &[(ValueId, u32)],
+) -> Vec<Groups> {
     let mut connected = Connected::new(forms.len());
     // For each element a group that it belongs to or votes in.
     let mut group_at = vec![NONE; decisions.len()];
@@ -54,7 +59,9 @@ pub(crate) fn blocks(decisions: &[Decision], forms: &[Form]) -> Vec<Groups> {
                 block_of_root[root] = open(&mut blocks, &mut filled);
                 block_of_root[root]
             }
-            None if matches!(decision, Decision::Identity) => open(&mut blocks, &mut filled),
+            None if matches!(decision, Decision::Identity | Decision::Copied(_)) => {
+                open(&mut blocks, &mut filled)
+            }
             None => continue,
         };
         let own = &mut blocks[block as usize];
@@ -64,6 +71,12 @@ pub(crate) fn blocks(decisions: &[Decision], forms: &[Form]) -> Vec<Groups> {
                 own.members.push(element as u32);
                 // The number within the block follows below.
                 own.group_of.push(*group);
+            }
+            Decision::Copied(decision) => {
+                position[element] = own.members.len() as u32;
+                own.members.push(element as u32);
+                // Behind those of the gate itself.
+                own.group_of.push(forms.len() as u32 + decision);
             }
             Decision::Identity => own.identity.push(element as u32),
             Decision::Zero => {}
@@ -95,7 +108,17 @@ pub(crate) fn blocks(decisions: &[Decision], forms: &[Form]) -> Vec<Groups> {
         own.starts.push(own.terms.len() as u32);
     }
     for own in &mut blocks {
-        own.group_of.iter_mut().for_each(|group| *group = number[*group as usize]);
+        let decisions = own.decisions() as u32;
+        let mut numbers = HashMap::new();
+        for group in &mut own.group_of {
+            *group = match (*group as usize).checked_sub(forms.len()) {
+                None => number[*group as usize],
+                Some(of) => *numbers.entry(of).or_insert_with(|| {
+                    own.copied.push(copied[of]);
+                    decisions + own.copied.len() as u32 - 1
+                }),
+            };
+        }
     }
     blocks
 }
@@ -142,7 +165,7 @@ mod tests {
     fn every_element_is_where_it_was() {
         let (len, size) = (6 * BLOCK, 8);
         let (decisions, forms) = rows(len, size);
-        let blocks = blocks(&decisions, &forms);
+        let blocks = blocks(&decisions, &forms, &[]);
         assert!(blocks.len() > 4, "{} blocks", blocks.len());
         let mut seen = vec![0; len];
         let mut groups = 0;
@@ -170,12 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn copied_decisions_come_behind_a_blocks_own() {
+        let copy = Decision::Copied;
+        let decisions = [copy(1), Decision::Group(0), copy(0), copy(1), Decision::Identity];
+        let forms = [Form(vec![(3, 1), (1, 1)])];
+        let all = blocks(&decisions, &forms, &[(7, 30), (9, 10)]);
+        assert_eq!(all.len(), 1);
+        let Groups { members, group_of, copied, .. } = &all[0];
+        assert_eq!((&members[..], &group_of[..]), (&[0, 1, 2, 3][..], &[1, 0, 2, 1][..]));
+        assert_eq!((all[0].decisions(), &copied[..]), (1, &[(9, 10), (7, 30)][..]));
+        assert_eq!(all[0].opened_len(), 4, "a voter that is a member is opened once");
+    }
+
+    #[test]
     fn what_shares_an_element_stays_together() {
         let len = 3 * BLOCK;
         let decisions: Vec<_> = (0..len as u32).map(Decision::Group).collect();
         // All listen to element 0.
         let forms: Vec<_> = (0..len as u32).map(|g| Form(vec![(0, 1), (g, 1)])).collect();
-        let all = blocks(&decisions, &forms);
+        let all = blocks(&decisions, &forms, &[]);
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].decisions(), all[0].opened_len()), (len, len));
     }

@@ -93,6 +93,8 @@ impl<'a, W: Word> Executor<'a, W> {
         let program = self.program;
         let mut values: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];
         let mut report = Report::default();
+        // Of gates with groups, sample by sample: others may copy their decisions.
+        let mut decided: Vec<Vec<bool>> = vec![Vec::new(); program.ops.len()];
         for (i, op) in program.ops.iter().enumerate() {
             let len = program.values[i].len;
             values[i] = match op {
@@ -120,7 +122,12 @@ impl<'a, W: Word> Executor<'a, W> {
                 }
                 Op::Gate(g) => {
                     let part = masks.map(|m| (m.client_part(i), m.opening(i)));
-                    self.gate(i, g, len, &values[g.source], part, &mut report)
+                    let gated = self.gate(g, len, &values[g.source], part, &decided);
+                    if gated.overflows > 0 {
+                        report.overflows.push((i, gated.overflows));
+                    }
+                    decided[i] = gated.decided;
+                    gated.out
                 }
                 Op::Curve(curve) => self.curve(i, curve, &values[curve.source], masks, &mut report),
                 Op::Open { source, truncate, width } => {
@@ -180,77 +187,86 @@ impl<'a, W: Word> Executor<'a, W> {
 
     fn gate(
         &self,
-        op: usize,
         gate: &Gate,
         len: usize,
         y: &[W],
         masks: Option<(&[W], &[W])>,
-        report: &mut Report,
-    ) -> Vec<W> {
+        earlier: &[Vec<bool>],
+    ) -> Gated<W> {
         let opened = ring(gate.width);
         let u = self.truncate(y, gate.truncate, masks.map(|m| m.0));
         let u: Vec<i64> = u.iter().map(|&u| opened.signed(u)).collect();
-        let mut overflows = 0;
         let mask = |at: usize| masks.map(|m| opened.reduce(m.1[at]).to_u64());
-        let out = match &gate.members {
+        let blocks = match &gate.members {
             Members::Each => {
-                overflows =
+                let overflows =
                     u.iter().filter(|u| !in_width(gate, **u) || !in_window(gate, **u)).count();
-                u.iter()
-                    .enumerate()
-                    .map(|(at, &u)| W::from_i64(apply(gate, u, u, mask(at))))
-                    .collect()
+                let elements = u.iter().enumerate();
+                let out = elements.map(|(at, &u)| W::from_i64(apply(gate, u, u, mask(at))));
+                return Gated { out: out.collect(), decided: Vec::new(), overflows };
             }
-            Members::Mixed(blocks) => {
-                let mut out = vec![W::ZERO; y.len()];
-                let width: usize = blocks.iter().map(Groups::opened_len).sum();
-                for (n, (u, out)) in u.chunks_exact(len).zip(out.chunks_exact_mut(len)).enumerate()
-                {
-                    let mut first = n * width;
-                    for groups in blocks {
-                        overflows += block(gate, groups, u, |at| mask(first + at), out);
-                        first += groups.opened_len();
-                    }
-                }
-                out
-            }
+            Members::Mixed(blocks) => blocks,
         };
-        if overflows > 0 {
-            report.overflows.push((op, overflows));
+        let mut gated = Gated { out: vec![W::ZERO; y.len()], decided: Vec::new(), overflows: 0 };
+        let width: usize = blocks.iter().map(Groups::opened_len).sum();
+        let batch = y.len() / len;
+        for (n, (u, out)) in u.chunks_exact(len).zip(gated.out.chunks_exact_mut(len)).enumerate() {
+            let mut first = n * width;
+            for groups in blocks {
+                let copied = |&(op, decision): &(usize, u32)| {
+                    earlier[op][n * (earlier[op].len() / batch) + decision as usize]
+                };
+                let mask = |at| mask(first + at);
+                let (decided, overflows) = decide_block(gate, groups, u, mask);
+                let decision = |group: u32| match groups.copied_at(group) {
+                    None => decided[group as usize],
+                    Some(of) => copied(of),
+                };
+                for (&i, &group) in groups.members.iter().zip(&groups.group_of) {
+                    out[i as usize] = W::from_i64(i64::from(decision(group)) * u[i as usize]);
+                }
+                for &i in &groups.identity {
+                    out[i as usize] = W::from_i64(u[i as usize]);
+                }
+                gated.overflows += overflows;
+                gated.decided.extend(decided);
+                first += groups.opened_len();
+            }
         }
-        out
+        gated
     }
 }
 
-/// One block of a gate on a sample `u`; gives how many values are out of range.
-fn block<W: Word>(
+/// What a gate makes of a batch.
+struct Gated<W> {
+    out: Vec<W>,
+    /// Decisions of groups, sample by sample, block by block; none where each element decides for
+    /// itself.
+    decided: Vec<bool>,
+    /// Values out of range.
+    overflows: usize,
+}
+
+/// The decisions of a block of a gate on a sample `u`, and how many values are out of range.
+fn decide_block(
     gate: &Gate,
     groups: &Groups,
     u: &[i64],
     mask: impl Fn(usize) -> Option<u64>,
-    out: &mut [W],
-) -> usize {
+) -> (Vec<bool>, usize) {
     let elements: Vec<i64> = groups.opened().map(|i| u[i as usize]).collect();
     let kept = groups.members.iter().chain(&groups.identity);
     let mut overflows = kept.filter(|i| !in_width(gate, u[**i as usize])).count();
-    let decisions: Vec<i64> = (0..groups.decisions())
-        .map(|g| {
-            let terms = &groups.terms[groups.starts[g] as usize..groups.starts[g + 1] as usize];
-            let form = terms.iter().map(|&(at, k)| k * elements[at as usize]).sum();
-            overflows += usize::from(!in_window(gate, form));
-            let masked = terms.iter().try_fold(0u64, |sum, &(at, k)| {
-                Some(sum.wrapping_add(mask(at as usize)?.wrapping_mul(k as u64)))
-            });
-            i64::from(decide(gate, form, masked))
-        })
-        .collect();
-    for (&i, &g) in groups.members.iter().zip(&groups.group_of) {
-        out[i as usize] = W::from_i64(decisions[g as usize] * u[i as usize]);
-    }
-    for &i in &groups.identity {
-        out[i as usize] = W::from_i64(u[i as usize]);
-    }
-    overflows
+    let decisions = (0..groups.decisions()).map(|g| {
+        let terms = &groups.terms[groups.starts[g] as usize..groups.starts[g + 1] as usize];
+        let form = terms.iter().map(|&(at, k)| k * elements[at as usize]).sum();
+        overflows += usize::from(!in_window(gate, form));
+        let masked = terms.iter().try_fold(0u64, |sum, &(at, k)| {
+            Some(sum.wrapping_add(mask(at as usize)?.wrapping_mul(k as u64)))
+        });
+        decide(gate, form, masked)
+    });
+    (decisions.collect(), overflows)
 }
 
 /// Whether a gate's input is within the width that it is opened in.

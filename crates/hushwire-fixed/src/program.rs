@@ -223,8 +223,12 @@ pub enum Members {
 pub struct Groups {
     /// Elements that are multiplied by a decision, ascending.
     pub members: Vec<u32>,
-    /// For each member the group whose decision it follows.
+    /// For each member the group whose decision it follows; behind the block's groups come the
+    /// decisions it copies.
     pub group_of: Vec<u32>,
+    /// Decisions of earlier gates: the operation, and which of its decisions on the same sample, its
+    /// blocks one after the other.
+    pub copied: Vec<(ValueId, u32)>,
     /// Elements that pass unchanged, ascending.
     pub identity: Vec<u32>,
     /// Deciding forms: terms of group `g` are `terms[starts[g]..starts[g + 1]]`.
@@ -241,6 +245,11 @@ impl Groups {
         self.starts.len().saturating_sub(1)
     }
 
+    /// The decision that is copied, if a member's group is none of the block's own.
+    pub fn copied_at(&self, group: u32) -> Option<&(ValueId, u32)> {
+        self.copied.get((group as usize).checked_sub(self.decisions())?)
+    }
+
     /// Elements that are opened to P0 and P1: members, then those that only decide.
     pub fn opened(&self) -> impl Iterator<Item = u32> + Clone + '_ {
         self.members.iter().chain(&self.extra).copied()
@@ -253,17 +262,36 @@ impl Groups {
 }
 
 impl Members {
-    /// The members of a resolved grouping of a per-sample tensor with `len` elements.
-    pub fn new(grouping: &Grouping, len: usize) -> Members {
+    /// The members of a resolved grouping of a per-sample tensor with `len` elements; `copied` says
+    /// where the decisions are that it copies.
+    pub fn new(grouping: &Grouping, len: usize, copied: &[(ValueId, u32)]) -> Members {
         match grouping {
             Grouping::Each => Members::Each,
-            Grouping::AllIdentity => Members::Mixed(blocks(&vec![Decision::Identity; len], &[])),
+            Grouping::AllIdentity => {
+                Members::Mixed(blocks(&vec![Decision::Identity; len], &[], &[]))
+            }
             Grouping::AllZero => Members::Mixed(Vec::new()),
-            Grouping::Mixed { decisions, forms } => Members::Mixed(blocks(decisions, forms)),
+            Grouping::Mixed { decisions, forms, .. } => {
+                Members::Mixed(blocks(decisions, forms, copied))
+            }
         }
     }
 
-    /// Decisions for one sample of `len` elements.
+    /// Which of the gate's decisions an element follows, if it takes it itself.
+    pub fn decision_of(&self, element: u32) -> Option<u32> {
+        let Members::Mixed(blocks) = self else { return Some(element) };
+        let mut first = 0;
+        for groups in blocks {
+            if let Ok(at) = groups.members.binary_search(&element) {
+                let own = groups.group_of[at] < groups.decisions() as u32;
+                return own.then(|| first + groups.group_of[at]);
+            }
+            first += groups.decisions() as u32;
+        }
+        None
+    }
+
+    /// Decisions for one sample of `len` elements; copied ones do not count.
     pub fn decisions(&self, len: usize) -> usize {
         match self {
             Members::Each => len,

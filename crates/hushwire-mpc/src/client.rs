@@ -3,6 +3,7 @@
 use crate::MpcError;
 use crate::bundle::{ClientBundle, Sink, begin, put};
 use crate::curve::CurveLayout;
+use crate::gate::copies::Ledger;
 use crate::gate::schedule;
 use crate::job::{Job, Kind, ring, step};
 use crate::keys::{Key, Purpose, WeightMasks, words};
@@ -142,6 +143,7 @@ pub fn infer<W: Word>(
         return Err(MpcError::Input { got, batch: job.batch, len });
     }
     let p0 = bundle.begin(job)?.prf();
+    let ledger = Ledger::default();
     for (i, op) in program.ops.iter().enumerate() {
         match op {
             Op::Input => {
@@ -153,7 +155,7 @@ pub fn infer<W: Word>(
                 server.send(Phase::Online, step(i, Kind::said(0)), message)?;
             }
             Op::Gate(g) => {
-                let parts = GateLayout::checked_parts(job, i, g)?;
+                let parts = GateLayout::online_parts(job, i, g, &ledger)?;
                 let name = &program.values[i].name;
                 schedule::ask::<W, _>(&parts, name, &p0, &mut bundle, server)?;
             }

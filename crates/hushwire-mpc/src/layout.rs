@@ -2,12 +2,13 @@
 //! executor receives exactly these lengths and the cost prediction adds them up.
 
 use crate::MpcError;
+use crate::gate::copies::{Ledger, Place};
 use crate::job::Job;
 use crate::keys::{Purpose, stream};
 use crate::thresholds::Thresholds;
-use hushwire_fixed::program::{Function, Gate, Groups, Members};
+use hushwire_fixed::program::{Function, Gate, Groups, Members, Op};
 use hushwire_fss::{Prf, Stream};
-use hushwire_ring::{Word, packed_len};
+use hushwire_ring::{Bits, Word, packed_len};
 use std::ops::Range;
 
 /// A part of a gate with everything that determines its messages. Parts are gates of their own, on
@@ -30,6 +31,10 @@ pub(crate) struct GateLayout<'a> {
     pub opened: usize,
     /// Elements that pass.
     pub identity: usize,
+    /// Where the decisions are that the part copies, sample by sample.
+    pub copied: Vec<Place>,
+    /// Decisions opened so far, at a party that runs online.
+    pub ledger: Option<&'a Ledger>,
 }
 
 /// The elements of a part.
@@ -78,7 +83,15 @@ impl<'a> GateLayout<'a> {
     pub(crate) fn parts(job: &Job, op: usize, gate: &'a Gate) -> Vec<GateLayout<'a>> {
         let len = job.program.values[op].len;
         let mut parts: Vec<GateLayout<'a>> = Vec::new();
-        let mut push = |elements, counts| {
+        let copied = |elements: &Elements<'_>| match elements {
+            Elements::Run(_) => Vec::new(),
+            Elements::Block { groups, samples, .. } => samples
+                .clone()
+                .flat_map(|n| groups.copied.iter().map(move |&(op, decision)| (n, op, decision)))
+                .filter_map(|(n, op, decision)| Self::place(job, op, decision as usize, n))
+                .collect(),
+        };
+        let mut push = |elements: Elements<'a>, counts| {
             let [members, opened, decisions, identity] = counts;
             if opened + identity > 0 {
                 let high = match gate.function {
@@ -97,10 +110,12 @@ impl<'a> GateLayout<'a> {
                     ring: job.program.ring,
                     op,
                     part: parts.len(),
-                    elements,
                     members,
                     opened,
                     identity,
+                    copied: copied(&elements),
+                    elements,
+                    ledger: None,
                 });
             }
         };
@@ -113,10 +128,7 @@ impl<'a> GateLayout<'a> {
                 }
             }
             Members::Mixed(blocks) => {
-                let size = |g: &Groups| g.opened_len() + g.identity.len();
-                let whole: usize = blocks.iter().map(size).sum();
-                // Small gates take several samples at once, all blocks of a large one take turns.
-                let at_once = (job.part() / whole.max(1)).max(1);
+                let at_once = samples_at_once(job, blocks);
                 for first in (0..job.batch).step_by(at_once) {
                     let samples = first..job.batch.min(first + at_once);
                     for groups in blocks {
@@ -133,6 +145,45 @@ impl<'a> GateLayout<'a> {
             }
         }
         parts
+    }
+
+    /// Where gate `op` takes one of its decisions on a sample: `decision` counts those of a sample,
+    /// block by block.
+    fn place(job: &Job, op: usize, decision: usize, sample: usize) -> Option<Place> {
+        let Op::Gate(gate) = job.program.ops.get(op)? else { return None };
+        let Members::Mixed(blocks) = &gate.members else { return None };
+        let at_once = samples_at_once(job, blocks);
+        let (chunk, within) = (sample / at_once, sample % at_once);
+        let samples = at_once.min(job.batch - chunk * at_once);
+        let mut first = 0;
+        for (block, groups) in blocks.iter().enumerate() {
+            let count = groups.decisions();
+            if decision < first + count {
+                return Some(Place {
+                    op,
+                    part: chunk * blocks.len() + block,
+                    count: samples * count,
+                    decision: within * count + decision - first,
+                });
+            }
+            first += count;
+        }
+        None
+    }
+
+    /// As [`parts`](Self::parts), with a ledger in which opened decisions are noted and found.
+    ///
+    /// # Errors
+    /// As [`checked_parts`](Self::checked_parts).
+    pub(crate) fn online_parts(
+        job: &Job,
+        op: usize,
+        gate: &'a Gate,
+        ledger: &'a Ledger,
+    ) -> Result<Vec<GateLayout<'a>>, MpcError> {
+        let mut parts = Self::checked_parts(job, op, gate)?;
+        parts.iter_mut().for_each(|part| part.ledger = Some(ledger));
+        Ok(parts)
     }
 
     /// As [`parts`](Self::parts), checked for what the comparison supports.
@@ -175,6 +226,24 @@ impl<'a> GateLayout<'a> {
         self.thresholds.count
     }
 
+    /// Decisions that members are multiplied by: its own and those it copies.
+    pub(crate) fn selectors(&self) -> usize {
+        self.decisions() + self.copied.len()
+    }
+
+    /// From the part's own opened decisions to those of all selectors; they are noted for others.
+    pub(crate) fn selecting(&self, mut opened: Vec<Bits>) -> Vec<Bits> {
+        let Some(ledger) = self.ledger else { return opened };
+        if let (Elements::Block { .. }, Some(own)) = (&self.elements, opened.first()) {
+            ledger.note(self.op, self.part, own);
+        }
+        if !self.copied.is_empty() {
+            let own = opened.first().cloned().unwrap_or_default();
+            opened = vec![ledger.extended(&own, &self.copied)];
+        }
+        opened
+    }
+
     /// Decisions of each form.
     pub(crate) fn knots(&self) -> usize {
         self.thresholds.knots.len()
@@ -190,7 +259,7 @@ impl<'a> GateLayout<'a> {
         let elements = |count| packed_len(count, self.ring);
         let high = |count| packed_len(count, self.high());
         self.thresholds.table_len()
-            + self.knots() * elements(self.decisions())
+            + self.knots() * elements(self.selectors())
             + packed_len(self.decisions(), 1)
             + elements(self.members)
             + 3 * high(self.members)
@@ -266,16 +335,20 @@ impl<'a> GateLayout<'a> {
         }
     }
 
-    /// For each member (sample by sample) its index among the opened elements and its decision;
+    /// For each member (sample by sample) its index among the opened elements and its selector;
     /// `None` if both are the member's own index.
     pub(crate) fn member_indices(&self) -> Option<(Vec<u32>, Vec<u32>)> {
         let Elements::Block { groups: g, samples, .. } = &self.elements else { return None };
         let (opened, decisions) = (g.opened_len() as u32, g.decisions() as u32);
+        let (all, copies) = (decisions * samples.len() as u32, g.copied.len() as u32);
         let batch = 0..samples.len() as u32;
+        let selector = move |n: u32, d: u32| match d.checked_sub(decisions) {
+            None => n * decisions + d,
+            Some(copy) => all + n * copies + copy,
+        };
         let members = g.members.len() as u32;
         let at = batch.clone().flat_map(|n| (0..members).map(move |k| n * opened + k)).collect();
-        let group =
-            batch.flat_map(|n| g.group_of.iter().map(move |&d| n * decisions + d)).collect();
+        let group = batch.flat_map(|n| g.group_of.iter().map(move |&d| selector(n, d))).collect();
         Some((at, group))
     }
 
@@ -296,4 +369,12 @@ impl<'a> GateLayout<'a> {
             .flat_map(|sample| (0..g.decisions()).map(move |group| sum(sample, group) & mask))
             .collect()
     }
+}
+
+/// Samples whose groups make a part: small gates take several at once, all blocks of a large one
+/// take turns.
+fn samples_at_once(job: &Job, blocks: &[Groups]) -> usize {
+    let size = |g: &Groups| g.opened_len() + g.identity.len();
+    let whole: usize = blocks.iter().map(size).sum();
+    (job.part() / whole.max(1)).max(1)
 }

@@ -17,6 +17,7 @@ use hushwire_ring::{Bits, ConvShape, packed_len, unpack};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod copies;
 mod curve;
 
 /// Tapes are global: tests that use them take turns.

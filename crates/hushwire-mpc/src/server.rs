@@ -3,6 +3,7 @@
 use crate::MpcError;
 use crate::bundle::{ServerBundle, Sink, begin, put};
 use crate::curve::CurveLayout;
+use crate::gate::copies::Ledger;
 use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::Key;
@@ -62,6 +63,7 @@ pub fn infer<W: Word>(
 ) -> Result<(), MpcError> {
     let program = &job.program;
     let p1 = bundle.begin(job)?.prf();
+    let ledger = Ledger::default();
     let mut parts: Vec<Vec<W>> = vec![Vec::new(); program.ops.len()];
     for (i, op) in program.ops.iter().enumerate() {
         let value = &program.values[i];
@@ -98,7 +100,7 @@ pub fn infer<W: Word>(
                 parts[i] = local::apply(op, job.batch, value.len, true, |v| &parts[v], lens);
             }
             Op::Gate(g) => {
-                let layouts = GateLayout::checked_parts(job, i, g)?;
+                let layouts = GateLayout::online_parts(job, i, g, &ledger)?;
                 let mut out = vec![W::ZERO; job.len(i)];
                 let (source, name) = (&parts[g.source], &value.name);
                 schedule::serve(&layouts, name, &p1, &mut bundle, source, &mut out, client)?;

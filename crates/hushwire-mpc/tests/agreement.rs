@@ -10,7 +10,9 @@ use hushwire_mpc::world::{Keys, Links, Replay, offline, online};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::{LinkOptions, Phase, Role};
 use hushwire_plan::float::{GateHooks, Observed};
-use hushwire_plan::{ChannelGate, Gate, Group, Others, Piecewise, Plan};
+use hushwire_plan::{
+    ChannelGate, Cluster, Clusters, Gate, Group, Others, Piecewise, Plan, Prototype,
+};
 use hushwire_ring::Word;
 use std::sync::Arc;
 
@@ -156,6 +158,48 @@ fn shared_decisions_identity_and_zero_agree() {
             agree(&model, &plan, 2, comparison);
         }
     }
+}
+
+#[test]
+fn copied_decisions_agree_and_cost_one_round_trip() {
+    let model = varied();
+    let names: Vec<String> =
+        Plan::exact(&model.graph).sites.iter().map(|site| site.node.clone()).collect();
+    let cluster = |gate, form: &[(u32, i32)]| Cluster { gate, form: form.to_vec(), copies: None };
+    let (small, large) = (ChannelGate::Patch(1, 2), ChannelGate::Patch(4, 9));
+    let copy = |gate, channel| Cluster {
+        copies: Some(Prototype { node: names[0].clone(), channel }),
+        ..cluster(gate, &[])
+    };
+    let patches = Gate::Patches(vec![small, large, ChannelGate::Identity, large]);
+    let clusters = |of_channel: &[u32], list: Vec<Cluster>| {
+        Gate::Clusters(Clusters { of_channel: of_channel.to_vec(), list })
+    };
+    let shared = clusters(
+        &[0, 0, 1, 0],
+        vec![cluster(small, &[(0, 2), (3, -1)]), cluster(large, &[(1, 1)])],
+    );
+    let all = clusters(&[0, 1, 1, 2], vec![copy(small, 0), copy(large, 1), copy(large, 3)]);
+    let some = clusters(
+        &[3, 0, 1, 2],
+        vec![
+            copy(small, 0),
+            cluster(small, &[(1, 1), (2, 1)]),
+            copy(large, 3),
+            cluster(ChannelGate::Identity, &[]),
+        ],
+    );
+    let of_clusters = clusters(&[0, 0, 1, 0], vec![copy(small, 3), copy(large, 2)]);
+    let mut rounds = Vec::new();
+    for (earlier, later) in [(&patches, all), (&patches, some), (&shared, of_clusters)] {
+        let plan = plan(&model, &[(0, earlier.clone()), (1, later)], &Settings::default());
+        for comparison in BOTH {
+            agree(&model, &plan, 3, comparison);
+        }
+        let program = Arc::new(lower(&model.graph, &plan).expect("the plan lowers"));
+        rounds.push(Prediction::new(&Job::new(program, 1, Comparison::Digits)).rounds);
+    }
+    assert_eq!([rounds[1] - rounds[0], rounds[2]], [1, rounds[0]], "a gate that only copies");
 }
 
 /// A continuous function with slopes in eighths, as fits of smooth activations have.

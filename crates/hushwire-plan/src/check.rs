@@ -1,7 +1,7 @@
 //! Checking a plan against the graph it is for: every problem at once, by name.
 
 use crate::groups::map_size;
-use crate::{ChannelGate, Format, Gate, Plan, Site, SiteKind, architecture_hash};
+use crate::{ChannelGate, Format, Gate, Plan, Prototype, Site, SiteKind, architecture_hash};
 use hushwire_graph::{Graph, Node, Op};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -70,6 +70,9 @@ impl Plan {
                 None => check.problem(&site.node, "no node of that name is in the network".into()),
                 Some(node) => check.site(self, site, node),
             }
+        }
+        if check.problems.is_empty() {
+            check.copies(self, graph);
         }
         for id in graph.activation_sites() {
             let name = &graph.nodes[id.0].name;
@@ -203,7 +206,8 @@ impl Checker {
                     self.that(once, node, || {
                         format!("{place}: its form names a channel twice, or one of {count} that is not there")
                     });
-                    let decides = matches!(cluster.gate, ChannelGate::Patch(..));
+                    let decides =
+                        matches!(cluster.gate, ChannelGate::Patch(..)) && cluster.copies.is_none();
                     self.that(!decides || good_form(&cluster.form), node, || bad_form(&place));
                 }
             }
@@ -218,6 +222,42 @@ impl Checker {
                         self.problem(node, format!("element {m} is a member twice (group {g})"));
                     }
                     self.that(good_form(&group.form), node, || bad_form(&format!("group {g}")));
+                }
+            }
+        }
+    }
+
+    /// Checks clusters that copy decisions, in a plan in which everything else fits.
+    fn copies(&mut self, plan: &Plan, graph: &Graph) {
+        let order: HashMap<&str, (usize, &Node)> =
+            graph.nodes.iter().enumerate().map(|(i, n)| (n.name.as_str(), (i, n))).collect();
+        for site in &plan.sites {
+            let Gate::Clusters(clusters) = &site.gate else { continue };
+            let Some((place, node)) = order.get(site.node.as_str()) else { continue };
+            for (c, cluster) in clusters.list.iter().enumerate() {
+                let Some(Prototype { node: name, channel }) = &cluster.copies else { continue };
+                let mut refuse = |reason: &str| {
+                    let reason =
+                        format!("cluster {c} copies channel {channel} of {name}, {reason}");
+                    self.problem(&site.node, reason);
+                };
+                if !matches!(cluster.gate, ChannelGate::Patch(..)) || !cluster.form.is_empty() {
+                    refuse("so it needs patches, and no form");
+                }
+                let earlier = order.get(name.as_str()).filter(|(at, _)| at < place);
+                let of = earlier.and_then(|_| plan.site(name, SiteKind::Activation));
+                let (Some((_, prototype)), Some(of)) = (earlier, of) else {
+                    refuse("which is no activation before it");
+                    continue;
+                };
+                let dims = &prototype.shape.0;
+                if map_size(dims) != map_size(&node.shape.0) || dims.len() != node.shape.0.len() {
+                    refuse("whose map has another size");
+                }
+                match of.gate.of_channel(*channel) {
+                    None => refuse("which decides nothing that can be copied"),
+                    Some(gate) if gate != cluster.gate => refuse("which has other patches"),
+                    Some(_) => {}
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! A plan in the float executor: gates as hooks that replace activations.
 
-use crate::{Decision, Gate, Grouping, Piecewise, Plan, SiteKind};
+use crate::{Copied, Decision, Gate, Grouping, Piecewise, Plan, SiteKind};
 use hushwire_graph::{Hooks, Node, NodeId, Op, Tensor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Replaces activations by the plan's gates while a graph runs in floating point.
 ///
@@ -11,13 +11,25 @@ use std::collections::HashMap;
 /// coefficients that they are computed with, of unrounded inputs.
 pub struct GateHooks<'o> {
     gates: HashMap<String, Replacement>,
+    /// Activations whose decisions are copied.
+    kept: HashSet<String>,
+    /// Their decisions, sample by sample.
+    open: HashMap<String, Vec<bool>>,
     observe: &'o mut dyn FnMut(Observed<'_>),
 }
 
 /// What stands in the place of an activation.
 enum Replacement {
-    Decided(Grouping),
+    Decided(Grouping, Vec<Source>),
     Curve(Piecewise),
+}
+
+/// Where a copied decision is taken.
+struct Source {
+    node: String,
+    /// The group there, and how many there are.
+    group: usize,
+    groups: usize,
 }
 
 /// What hooks show to an observer.
@@ -35,6 +47,25 @@ impl<'o> GateHooks<'o> {
         plan: &Plan,
         observe: &'o mut dyn FnMut(Observed<'_>),
     ) -> Self {
+        let groupings: HashMap<&str, Grouping> = graph
+            .activation_sites()
+            .into_iter()
+            .filter_map(|id| {
+                let node = graph.node(id);
+                let gate = &plan.site(&node.name, SiteKind::Activation)?.gate;
+                let decided = !matches!(gate, Gate::Exact | Gate::Piecewise(_));
+                decided.then(|| (node.name.as_str(), Grouping::resolve(gate, &node.shape.0)))
+            })
+            .collect();
+        let mut kept = HashSet::new();
+        let source = |copied: &Copied| {
+            let of = groupings.get(&*copied.node);
+            Source {
+                node: copied.node.to_string(),
+                group: of.and_then(|g| g.group_of(copied.element)).unwrap_or(0) as usize,
+                groups: of.map_or(0, |g| g.decisions(0)),
+            }
+        };
         let gates = graph
             .activation_sites()
             .into_iter()
@@ -44,12 +75,17 @@ impl<'o> GateHooks<'o> {
                 let replacement = match &site.gate {
                     Gate::Exact => return None,
                     Gate::Piecewise(function) => Replacement::Curve(function.rounded()),
-                    gate => Replacement::Decided(Grouping::resolve(gate, &node.shape.0)),
+                    _ => {
+                        let grouping = groupings.get(node.name.as_str())?.clone();
+                        let sources: Vec<Source> = grouping.copied().iter().map(source).collect();
+                        kept.extend(sources.iter().map(|s| s.node.clone()));
+                        Replacement::Decided(grouping, sources)
+                    }
                 };
                 Some((node.name.clone(), replacement))
             })
             .collect();
-        GateHooks { gates, observe }
+        GateHooks { gates, kept, open: HashMap::new(), observe }
     }
 }
 
@@ -57,8 +93,18 @@ impl Hooks for GateHooks<'_> {
     fn replace(&mut self, id: NodeId, node: &Node, inputs: &[&Tensor]) -> Option<Tensor> {
         let Op::Activation(_) = node.op else { return None };
         match self.gates.get(&node.name)? {
-            Replacement::Decided(grouping) => {
-                let (out, forms) = apply(grouping, inputs[0]);
+            Replacement::Decided(grouping, sources) => {
+                let decision = |n: usize, s: &Source| {
+                    self.open.get(&s.node).is_some_and(|open| open[n * s.groups + s.group])
+                };
+                let samples = 0..inputs[0].batch();
+                let copied: Vec<bool> =
+                    samples.flat_map(|n| sources.iter().map(move |s| decision(n, s))).collect();
+                let (out, forms) = apply(grouping, inputs[0], &copied);
+                if self.kept.contains(&node.name) {
+                    let open = forms.iter().map(|form| *form >= 0.0).collect();
+                    self.open.insert(node.name.clone(), open);
+                }
                 (self.observe)(Observed::Forms(id, &forms));
                 Some(out)
             }
@@ -76,8 +122,8 @@ impl Hooks for GateHooks<'_> {
 }
 
 /// Applies a gate to a batch of pre-activations `[N, ...]`: the outputs, and the values of the
-/// deciding forms (batch-major).
-pub fn apply(grouping: &Grouping, x: &Tensor) -> (Tensor, Vec<f32>) {
+/// deciding forms (batch-major). `copied` are the decisions that it copies, sample by sample.
+pub fn apply(grouping: &Grouping, x: &Tensor, copied: &[bool]) -> (Tensor, Vec<f32>) {
     let mut out = x.clone();
     let mut all_forms = Vec::new();
     let len = x.sample_len();
@@ -85,17 +131,18 @@ pub fn apply(grouping: &Grouping, x: &Tensor) -> (Tensor, Vec<f32>) {
         Grouping::Each => out.data.iter_mut().for_each(|v| *v = v.max(0.0)),
         Grouping::AllIdentity => {}
         Grouping::AllZero => out.data.fill(0.0),
-        Grouping::Mixed { decisions, forms } => {
-            for sample in out.data.chunks_exact_mut(len.max(1)) {
-                let first = all_forms.len();
+        Grouping::Mixed { decisions, forms, copied: of_sample } => {
+            for (n, sample) in out.data.chunks_exact_mut(len.max(1)).enumerate() {
+                let (first, copied) = (all_forms.len(), &copied[n * of_sample.len()..]);
                 all_forms.extend(forms.iter().map(|form| {
                     form.0.iter().map(|&(i, k)| k as f32 * sample[i as usize]).sum::<f32>()
                 }));
                 for (value, decision) in sample.iter_mut().zip(decisions) {
                     match decision {
                         Decision::Group(g) if all_forms[first + *g as usize] < 0.0 => *value = 0.0,
+                        Decision::Copied(k) if !copied[*k as usize] => *value = 0.0,
                         Decision::Zero => *value = 0.0,
-                        Decision::Group(_) | Decision::Identity => {}
+                        Decision::Group(_) | Decision::Copied(_) | Decision::Identity => {}
                     }
                 }
             }
@@ -114,7 +161,7 @@ mod tests {
         let gate = Gate::Patches(vec![ChannelGate::Patch(1, 2), ChannelGate::Zero]);
         let grouping = Grouping::resolve(&gate, &[2, 1, 4]);
         let x = Tensor::new([1, 2, 1, 4], vec![-1.0, 3.0, 1.0, -2.0, 5.0, 5.0, 5.0, 5.0]);
-        let (out, forms) = apply(&grouping, &x);
+        let (out, forms) = apply(&grouping, &x, &[]);
         assert_eq!(out.data, [-1.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(forms, [2.0, -1.0]);
     }

@@ -31,6 +31,22 @@ pub enum Gate {
     Piecewise(Piecewise),
 }
 
+impl Gate {
+    /// The patches of a channel whose decisions the gate takes itself, channel by channel.
+    pub fn of_channel(&self, channel: u32) -> Option<ChannelGate> {
+        let gate = match self {
+            Gate::Patches(channels) => *channels.get(channel as usize)?,
+            Gate::Clusters(clusters) => {
+                let cluster = *clusters.of_channel.get(channel as usize)?;
+                let cluster = clusters.list.get(cluster as usize)?;
+                cluster.copies.is_none().then_some(cluster.gate)?
+            }
+            _ => return None,
+        };
+        matches!(gate, ChannelGate::Patch(..)).then_some(gate)
+    }
+}
+
 /// A group of activations that share one decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

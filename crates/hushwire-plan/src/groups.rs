@@ -1,12 +1,15 @@
 //! From a gate as the plan writes it to a decision for every element of a tensor.
 
 use crate::{Clusters, Gate, Others};
+use std::sync::Arc;
 
 /// What happens to one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Multiplied by the decision of the group with this index.
     Group(u32),
+    /// Multiplied by the copied decision with this index.
+    Copied(u32),
     /// Passed unchanged.
     Identity,
     /// Replaced by zero.
@@ -17,6 +20,15 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form(pub Vec<(u32, i32)>);
 
+/// A decision that an earlier activation takes: the one that this element of it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The activation's node.
+    pub node: Arc<str>,
+    /// The element of its per-sample tensor.
+    pub element: u32,
+}
+
 /// A gate resolved for a tensor: a decision per element and a form per group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grouping {
@@ -26,12 +38,15 @@ pub enum Grouping {
     AllIdentity,
     /// Every element is zero.
     AllZero,
-    /// Element `i` follows `decisions[i]`; `Decision::Group(g)` means the sign of `forms[g]`.
+    /// Element `i` follows `decisions[i]`; `Decision::Group(g)` means the sign of `forms[g]`,
+    /// `Decision::Copied(k)` the decision `copied[k]`.
     Mixed {
         /// One decision per element.
         decisions: Vec<Decision>,
         /// One form per group.
         forms: Vec<Form>,
+        /// Decisions of earlier activations.
+        copied: Vec<Copied>,
     },
 }
 
@@ -69,12 +84,32 @@ impl Grouping {
                         })
                     })
                     .collect();
-                Grouping::Mixed { decisions, forms }
+                Grouping::Mixed { decisions, forms, copied: Vec::new() }
             }
         }
     }
 
-    /// Number of sign decisions for a per-sample tensor of `len` elements.
+    /// The group whose decision an element follows; none if it follows another activation's or none.
+    pub fn group_of(&self, element: u32) -> Option<u32> {
+        match self {
+            Grouping::Each => Some(element),
+            Grouping::AllIdentity | Grouping::AllZero => None,
+            Grouping::Mixed { decisions, .. } => match decisions.get(element as usize)? {
+                Decision::Group(group) => Some(*group),
+                _ => None,
+            },
+        }
+    }
+
+    /// The decisions of earlier activations that are copied.
+    pub fn copied(&self) -> &[Copied] {
+        match self {
+            Grouping::Mixed { copied, .. } => copied,
+            _ => &[],
+        }
+    }
+
+    /// Number of sign decisions for a per-sample tensor of `len` elements; copied ones do not count.
     pub fn decisions(&self, len: usize) -> usize {
         match self {
             Grouping::Each => len,
@@ -86,8 +121,8 @@ impl Grouping {
 
 fn clusters(clusters: &Clusters, dims: &[usize]) -> Grouping {
     let (height, width) = map_size(dims);
-    let (decisions, forms) = clusters.resolve([height, width]);
-    Grouping::Mixed { decisions, forms }
+    let (decisions, forms, copied) = clusters.resolve([height, width]);
+    Grouping::Mixed { decisions, forms, copied }
 }
 
 /// Height and width of the maps of a per-sample shape.
@@ -111,7 +146,7 @@ mod tests {
             ChannelGate::Zero,
             ChannelGate::Patch(1, 1),
         ]);
-        let Grouping::Mixed { decisions, forms } = Grouping::resolve(&gate, &[4, 3, 3]) else {
+        let Grouping::Mixed { decisions, forms, .. } = Grouping::resolve(&gate, &[4, 3, 3]) else {
             panic!("patches resolve to tables");
         };
         assert_eq!(decisions.len(), 36);
@@ -132,7 +167,7 @@ mod tests {
         let list = vec![crate::Group { members: vec![0, 2], form: vec![(1, -3)] }];
         let resolve =
             |others| match Grouping::resolve(&Gate::Groups { list: list.clone(), others }, &[3]) {
-                Grouping::Mixed { decisions, forms } => (decisions, forms),
+                Grouping::Mixed { decisions, forms, .. } => (decisions, forms),
                 other => panic!("{other:?}"),
             };
         let (decisions, forms) = resolve(Others::Exact);

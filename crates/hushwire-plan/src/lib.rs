@@ -34,9 +34,9 @@ mod numbers;
 mod piecewise;
 
 pub use check::{CheckError, Problem};
-pub use clusters::{Cluster, Clusters};
+pub use clusters::{Cluster, Clusters, Prototype};
 pub use gate::{ChannelGate, Gate, Group, Others};
-pub use groups::{Decision, Form, Grouping};
+pub use groups::{Copied, Decision, Form, Grouping};
 pub use numbers::{Format, InputFormat, LayerFormat, Numbers, Site, SiteKind, Window};
 pub use piecewise::{Curve, Encoding, MAX_DEGREE, MAX_PIECES, Piecewise, Selector};
 

@@ -3,7 +3,7 @@
 use hushwire_graph::{Activation, Graph, Metadata, Node, NodeId, Op, OutputKind, Pool, Shape};
 use hushwire_plan::{
     ChannelGate, Cluster, Clusters, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others,
-    Piecewise, Plan, ReadError, Site, SiteKind, Window,
+    Piecewise, Plan, Prototype, ReadError, Site, SiteKind, Window,
 };
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ fn every_gate() -> Vec<Gate> {
     let pieces = vec![vec![], vec![0.25, 0.5, -0.125], vec![0.0, 1.0]];
     let (input_bits, accumulator_bits) = (8, 20);
     let curve = Piecewise { input_bits, accumulator_bits, knots: vec![-1.5, 2.0], pieces };
-    let cluster = |gate, form: &[(u32, i32)]| Cluster { gate, form: form.to_vec() };
+    let cluster = |gate, form: &[(u32, i32)]| Cluster { gate, form: form.to_vec(), copies: None };
     let pair = cluster(ChannelGate::Patch(2, 1), &[(1, 3), (0, -1)]);
     let clusters =
         Clusters { of_channel: vec![0, 1], list: vec![pair, cluster(ChannelGate::Zero, &[])] };
@@ -91,7 +91,7 @@ fn clusters_that_do_not_fit_are_refused() {
     let graph = graph();
     let patch = ChannelGate::Patch(1, 1);
     let of = |channels: &[u32], gate, form: &[(u32, i32)]| {
-        let list = vec![Cluster { gate, form: form.to_vec() }];
+        let list = vec![Cluster { gate, form: form.to_vec(), copies: None }];
         let gate = Gate::Clusters(Clusters { of_channel: channels.to_vec(), list });
         let checked = calibrated(&graph, [gate, Gate::Exact]).check(&graph);
         checked.err().map_or_else(String::new, |e| e.to_string())
@@ -105,6 +105,40 @@ fn clusters_that_do_not_fit_are_refused() {
         (of(&[0, 0], patch, &[(0, 0)]), "cluster 0: a form needs coefficients"),
         (of(&[0, 0], patch, &[(2, 1)]), "one of 2 that is not there"),
         (of(&[0, 0], patch, &[(1, 1), (1, 2)]), "names a channel twice"),
+    ] {
+        assert!(error.contains(part), "{part:?} is missing in:\n{error}");
+    }
+}
+
+#[test]
+fn copies_that_do_not_fit_are_refused() {
+    // As the other graph, without the pooling.
+    let mut graph = graph();
+    graph.nodes[3].inputs = vec![NodeId(1)];
+    graph.nodes[3].shape = graph.nodes[1].shape.clone();
+    graph.validate().expect("the test's graph is valid");
+    let patch = ChannelGate::Patch(2, 2);
+    let of = |first: Gate, gate, node: &str, channel, form: &[(u32, i32)]| {
+        let copies = Some(Prototype { node: node.into(), channel });
+        let list = vec![Cluster { gate, form: form.to_vec(), copies }];
+        let second = Gate::Clusters(Clusters { of_channel: vec![0, 0], list });
+        let plan = calibrated(&graph, [first, second]);
+        let text = plan.to_text();
+        assert_eq!(Plan::from_bytes(text.as_bytes()).expect("it reads"), plan, "{text}");
+        plan.check(&graph).err().map_or_else(String::new, |e| e.to_string())
+    };
+    let first = || Gate::Patches(vec![patch, ChannelGate::Zero]);
+    assert_eq!(of(first(), patch, "first", 0, &[]), "");
+    for (error, part) in [
+        (of(first(), patch, "second", 0, &[]), "which is no activation before it"),
+        (of(first(), patch, "input", 0, &[]), "which is no activation before it"),
+        (of(first(), patch, "nobody", 0, &[]), "which is no activation before it"),
+        (of(first(), patch, "first", 1, &[]), "channel 1 of first, which decides nothing"),
+        (of(first(), patch, "first", 2, &[]), "which decides nothing"),
+        (of(Gate::Exact, patch, "first", 0, &[]), "which decides nothing"),
+        (of(first(), ChannelGate::Patch(2, 1), "first", 0, &[]), "which has other patches"),
+        (of(first(), patch, "first", 0, &[(0, 1)]), "so it needs patches, and no form"),
+        (of(first(), ChannelGate::Zero, "first", 0, &[]), "so it needs patches, and no form"),
     ] {
         assert!(error.contains(part), "{part:?} is missing in:\n{error}");
     }

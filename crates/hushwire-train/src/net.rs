@@ -1,13 +1,16 @@
 //! Networks in training.
 
 use hushwire_graph::{Activation, Graph, Model, Node, NodeId, Op, ParamId, Params, Tensor};
-use hushwire_plan::{Gate, Plan, SiteKind};
+use hushwire_plan::{Gate, Grouping, Plan, SiteKind};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::TrainError;
 use crate::kernels::conv::Packed;
 use crate::kernels::geometry::Geometry;
 use crate::ops::affine;
-use crate::ops::gate::Site;
+use crate::ops::gate::{Site, Source};
 use crate::ops::movement::Movement;
 use crate::ops::norm::{self, Moments};
 use crate::ops::pool::Windows;
@@ -145,7 +148,7 @@ impl Net {
         plan.check(&self.graph)?;
         for (node, kernel) in self.graph.nodes.iter().zip(&mut self.kernels) {
             if let Op::Activation(activation) = node.op {
-                *kernel = Kernel::Site(site(node, activation, Some(plan)));
+                *kernel = Kernel::Site(site(&self.graph, node, activation, Some(plan)));
             }
         }
         Ok(())
@@ -267,10 +270,22 @@ impl Net {
 }
 
 /// The gate at an activation.
-fn site(node: &Node, activation: Activation, plan: Option<&Plan>) -> Site {
-    let site = plan.and_then(|plan| plan.site(&node.name, SiteKind::Activation));
-    let gate = site.map_or(&Gate::Exact, |site| &site.gate);
-    Site::new(activation, gate, &node.shape)
+fn site(graph: &Graph, node: &Node, activation: Activation, plan: Option<&Plan>) -> Site {
+    let gate = |node: &str| {
+        let site = plan.and_then(|plan| plan.site(node, SiteKind::Activation));
+        site.map_or(&Gate::Exact, |site| &site.gate)
+    };
+    let groupings: RefCell<HashMap<Arc<str>, (usize, Grouping)>> = RefCell::default();
+    Site::new(activation, gate(&node.name), &node.shape, |copied| {
+        let mut groupings = groupings.borrow_mut();
+        let (node, grouping) = groupings.entry(copied.node.clone()).or_insert_with(|| {
+            // The plan was checked: there is such a node.
+            let at = graph.nodes.iter().position(|node| *node.name == *copied.node).unwrap_or(0);
+            (at, Grouping::resolve(gate(&copied.node), &graph.nodes[at].shape.0))
+        });
+        let decision = grouping.group_of(copied.element).unwrap_or(0) as usize;
+        Source { node: *node, decision, of: grouping.decisions(0) }
+    })
 }
 
 /// How to compute a node.
@@ -307,7 +322,7 @@ fn kernel(graph: &Graph, node: &Node, plan: Option<&Plan>) -> Kernel {
             let extents = affine::Extents { channels, positions: node.shape.len() / channels };
             Kernel::Affine { extents, scale: scale.map(position), shift: shift.map(position) }
         }
-        Op::Activation(activation) => Kernel::Site(site(node, *activation, plan)),
+        Op::Activation(activation) => Kernel::Site(site(graph, node, *activation, plan)),
         Op::MaxPool(pool) => {
             let (from, to) = maps();
             Kernel::MaxPool(Windows::new(pool, from, to))

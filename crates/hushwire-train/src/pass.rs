@@ -104,10 +104,11 @@ impl Pass {
             }
             let mut value = std::mem::take(&mut self.values[id]);
             value.resize(self.batch * node.shape.len(), 0.0);
-            let state = &mut self.states[id];
+            let (earlier, state) = self.states.split_at_mut(id);
+            let state = &mut state[0];
             let inputs: Vec<&[f32]> =
                 node.inputs.iter().map(|i| self.values[i.0].as_slice()).collect();
-            compute(net, kernel, &inputs, node.shape.len(), &mut value, state, mode);
+            compute(net, kernel, &inputs, node.shape.len(), &mut value, (state, earlier), mode);
             self.values[id] = value;
         }
     }
@@ -181,7 +182,7 @@ fn compute(
     inputs: &[&[f32]],
     len: usize,
     to: &mut [f32],
-    state: &mut State,
+    (state, earlier): (&mut State, &[State]),
     mode: Mode,
 ) {
     let param = |i: usize| net.params[i].values.as_slice();
@@ -206,7 +207,7 @@ fn compute(
         }
         Kernel::Site(site) => {
             state.open.resize(x.len() / len * site.decisions(), false);
-            site.forward(len, x, to, &mut state.open);
+            site.forward(len, x, to, &mut state.open, |node| &earlier[node].open);
         }
         Kernel::MaxPool(windows) => {
             state.at.resize(to.len(), 0);

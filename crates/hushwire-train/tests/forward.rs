@@ -6,10 +6,13 @@
 
 mod common;
 
-use common::{everything, inputs};
+use common::{everything, inputs, numbers};
+use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Executor, Model, Tensor};
 use hushwire_plan::float::GateHooks;
-use hushwire_plan::{ChannelGate, Gate, Group, Others, Piecewise, Plan, SiteKind};
+use hushwire_plan::{
+    ChannelGate, Cluster, Clusters, Gate, Group, Others, Piecewise, Plan, Prototype, SiteKind,
+};
 use hushwire_train::{Mode, Net, Pass};
 
 fn plan(model: &Model, gates: &[(&str, Gate)]) -> Plan {
@@ -79,6 +82,47 @@ fn groups_with_forms_of_their_own() {
         ];
         agree(&model, &plan(&model, &gates));
     }
+}
+
+#[test]
+fn decisions_of_earlier_layers() {
+    let weights = |len, seed| numbers(len, seed, 2);
+    let conv = |net: OnnxBuilder, i: usize, from: &str, channels: [usize; 2]| {
+        let [inputs, outputs] = channels;
+        let (w, b, to) = (format!("w{i}"), format!("b{i}"), format!("conv{i}"));
+        let len = outputs * inputs * 9;
+        net.floats(&w, &[outputs as i64, inputs as i64, 3, 3], &weights(len, i as u64))
+            .floats(&b, &[outputs as i64], &weights(outputs, 10 + i as u64))
+            .node_with("Conv", &[from, &w, &b], &to, &[("pads", Attribute::Ints(&[1, 1, 1, 1]))])
+            .node("Relu", &[&to], &format!("act{i}"))
+    };
+    let net = conv(OnnxBuilder::new(&[2, 8, 8]), 1, "input", [2, 3]);
+    let net = conv(conv(net, 2, "act1", [3, 4]), 3, "act2", [4, 2]);
+    let bytes = net
+        .node("Flatten", &["act3"], "flat")
+        .floats("w", &[128, 5], &weights(640, 7))
+        .node("MatMul", &["flat", "w"], "logits")
+        .build("logits");
+    let model = Model::from_onnx_bytes(&bytes, None).unwrap();
+    let exact = agree(&model, &Plan::exact(&model.graph));
+    let (small, large) = (ChannelGate::Patch(2, 3), ChannelGate::Patch(8, 4));
+    let own = |gate, channel| Cluster { gate, form: vec![(channel, 1)], copies: None };
+    let copy = |gate, node: &str, channel| {
+        let copies = Some(Prototype { node: node.into(), channel });
+        Cluster { gate, form: vec![], copies }
+    };
+    let clusters = |of_channel: &[u32], list| {
+        Gate::Clusters(Clusters { of_channel: of_channel.to_vec(), list })
+    };
+    let second = clusters(
+        &[0, 1, 0, 2],
+        vec![copy(small, "act1", 2), own(small, 3), copy(large, "act1", 0)],
+    );
+    let third = clusters(&[0, 1], vec![copy(small, "act2", 1), copy(small, "act1", 1)]);
+    let first = Gate::Patches(vec![large, small, small]);
+    let shared =
+        agree(&model, &plan(&model, &[("act1", first), ("act2", second), ("act3", third)]));
+    assert_ne!(exact.data, shared.data);
 }
 
 #[test]

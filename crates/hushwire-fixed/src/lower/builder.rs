@@ -45,6 +45,14 @@ impl Builder {
         self.values[value].step
     }
 
+    /// The members of a gate.
+    pub(super) fn members(&self, op: ValueId) -> Option<&Members> {
+        match &self.ops[op] {
+            Op::Gate(gate) => Some(&gate.members),
+            _ => None,
+        }
+    }
+
     pub(super) fn len(&self, value: ValueId) -> usize {
         self.values[value].len
     }

@@ -11,9 +11,9 @@ mod reshape;
 use crate::program::{Function, Members, Op as Step, Program, ValueId};
 use builder::Builder;
 use hushwire_graph::{Activation, Graph, Node, NodeId, Op};
-use hushwire_plan::{CheckError, Format, Gate, Grouping, Plan, SiteKind};
+use hushwire_plan::{CheckError, Copied, Format, Gate, Grouping, Plan, SiteKind};
 use hushwire_ring::ConvShape;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// Why a network cannot be executed in fixed point under a plan.
@@ -68,6 +68,7 @@ pub fn lower(graph: &Graph, plan: &Plan) -> Result<Program, LowerError> {
         build: Builder::new(numbers.ring),
         of: vec![0; graph.nodes.len()],
         wires: vec![None; graph.nodes.len()],
+        gates: HashMap::new(),
         problems: Vec::new(),
         swapped,
     };
@@ -114,6 +115,8 @@ struct Lowering<'a> {
     of: Vec<ValueId>,
     /// For nodes whose value is a share, the wire made of it if one was needed.
     wires: Vec<Option<ValueId>>,
+    /// The gates of activations.
+    gates: HashMap<String, ValueId>,
     problems: Vec<Unsupported>,
     swapped: HashSet<NodeId>,
 }
@@ -228,7 +231,7 @@ impl Lowering<'_> {
         let format = self
             .format(&node.name, SiteKind::Wire)
             .or_else(|e| self.format(&node.name, SiteKind::Activation).map_err(|_| e))?;
-        let members = Members::new(&Grouping::AllIdentity, node.shape.len());
+        let members = Members::new(&Grouping::AllIdentity, node.shape.len(), &[]);
         let wire = self.build.gate(&node.name, value, format, |_| Function::Relu, members)?;
         self.wires[id.0] = Some(wire);
         Ok(wire)
@@ -268,7 +271,10 @@ impl Lowering<'_> {
             _ => {}
         }
         let format = self.format(&site.name, SiteKind::Activation)?;
-        let members = Members::new(&Grouping::resolve(gate, &at.shape.0), len);
+        let grouping = Grouping::resolve(gate, &at.shape.0);
+        let copied: Option<Vec<_>> = grouping.copied().iter().map(|c| self.decision(c)).collect();
+        let copied = copied.ok_or("it copies decisions that are not taken before")?;
+        let members = Members::new(&grouping, len, &copied);
         let (low, high) = match activation {
             Activation::Relu => (0.0, f32::MAX),
             Activation::Clip { min, max } => (min, max),
@@ -298,7 +304,14 @@ impl Lowering<'_> {
         };
         let shifted = self.build.shift(&site.name, value, -f64::from(low));
         let out = self.build.gate(&site.name, shifted, format, function, members)?;
+        self.gates.insert(site.name.clone(), out);
         Ok(self.build.shift(&site.name, out, f64::from(low)))
+    }
+
+    /// The gate that takes a copied decision, and its number there.
+    fn decision(&self, copied: &Copied) -> Option<(ValueId, u32)> {
+        let op = *self.gates.get(&*copied.node)?;
+        Some((op, self.build.members(op)?.decision_of(copied.element)?))
     }
 
     fn open(&mut self) -> Result<(), String> {

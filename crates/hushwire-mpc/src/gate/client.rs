@@ -108,7 +108,7 @@ impl<W: Word> Asked<W> {
         decided: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), MpcError> {
-        let decisions = opened(self.own, decided, layer)?;
+        let decisions = layout.selecting(opened(self.own, decided, layer)?);
         outputs(layout, p0, &self.public, &decisions, &self.carries, out);
         Ok(())
     }
@@ -136,7 +136,7 @@ fn outputs<W: Word>(
         };
         let shares = Shares {
             decision: (0..layout.knots())
-                .map(|knot| draw(decision_purposes(knot).1, layout.decisions()))
+                .map(|knot| draw(decision_purposes(knot).1, layout.selectors()))
                 .collect(),
             mask,
             decision_mask: draw(Purpose::DecisionMask, layout.members),

@@ -1,7 +1,7 @@
 //! The helper's part of a gate: correlated randomness for both sides, and the next wire's mask.
 
 use super::schedule::Dealt;
-use super::{Passing, Wire, decide, decision_purposes, gather, lanes};
+use super::{Passing, Wire, copies, decide, decision_purposes, gather, lanes};
 use crate::job::ring;
 use crate::keys::Purpose;
 use crate::layout::GateLayout;
@@ -41,7 +41,11 @@ pub(crate) fn deal<W: Word>(layout: &GateLayout<'_>, p0: &Prf, p1: &Prf) -> Deal
     let mut selecting = None;
     for knot in 0..layout.knots() {
         let (bit, share) = decision_purposes(knot);
-        let c = lanes::<W>(&decision_mask(layout, bit, p0, p1));
+        let mut c = decision_mask(layout, bit, p0, p1);
+        if !layout.copied.is_empty() {
+            c = copies::masks(&c, &layout.copied, [p0, p1]);
+        }
+        let c = lanes::<W>(&c);
         section(share, l, c.iter().map(|c| c.and(W::ONE)).collect());
         selecting.get_or_insert(c);
     }

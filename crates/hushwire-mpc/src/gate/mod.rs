@@ -20,10 +20,13 @@
 //!
 //! \[m\] has m0 and m1 as its parts, less 2^w times a share of their wrap.
 //!
+//! A member that copies a decision of an earlier gate uses that gate's e and c ([`copies`]).
+//!
 //! A clip's decision is d = d_0 ^ d_high (both knots compare the same opened value), and its output
 //! d u + high d_high.
 
 pub(crate) mod client;
+pub(crate) mod copies;
 pub(crate) mod deal;
 pub(crate) mod decide;
 pub(crate) mod lift;

@@ -117,7 +117,7 @@ impl<W: Word> Opened<W> {
         let mut second = Sections(second);
         if layout.at_once() {
             let decided = second.take(layout.decided_len());
-            let decisions = opened(masks, decided, layer)?;
+            let decisions = layout.selecting(opened(masks, decided, layer)?);
             let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
             return decided.finish(layout, layer, second.0).map(Next::Done);
         }
@@ -125,7 +125,7 @@ impl<W: Word> Opened<W> {
         let ready = opened_bits(deciding.finish(layer, openings, &signs, false)?);
         let mut third = Vec::with_capacity(layout.decided_len());
         let own = masked(&ready, &masks, &mut third);
-        let decisions = opened(own, second.0, layer)?;
+        let decisions = layout.selecting(opened(own, second.0, layer)?);
         let decided = Decided { public, shares, carries, shifted, opened_carries, decisions };
         Ok(Next::Say(third, decided))
     }
@@ -199,7 +199,7 @@ fn unpack_dealt<W: Word>(
     let (l, high) = (layout.ring, layout.high());
     let width = ring(layout.width());
     let decision =
-        (0..layout.knots()).map(|_| section(layout.decisions(), l)).collect::<Result<_, _>>()?;
+        (0..layout.knots()).map(|_| section(layout.selectors(), l)).collect::<Result<_, _>>()?;
     m1.iter_mut().for_each(|m| *m = width.reduce(*m));
     let shares = Shares {
         decision,

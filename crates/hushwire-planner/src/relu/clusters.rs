@@ -263,7 +263,7 @@ impl Statistics {
                 Fate::Follows(k) => self.form(&fates, *k, prototypes[*k], decider),
                 _ => Vec::new(),
             };
-            list.push(Cluster { gate, form });
+            list.push(Cluster { gate, form, copies: None });
             numbers.push((*fate, list.len() as u32 - 1));
             list.len() as u32 - 1
         });
@@ -294,7 +294,11 @@ impl Statistics {
 }
 
 /// Sums over the patches of every map.
-fn patch_sums(values: &[f32], [height, width]: [usize; 2], [h, w]: [usize; 2]) -> Vec<f32> {
+pub(super) fn patch_sums(
+    values: &[f32],
+    [height, width]: [usize; 2],
+    [h, w]: [usize; 2],
+) -> Vec<f32> {
     if h == 1 && w == 1 {
         return values.to_vec();
     }

@@ -194,12 +194,27 @@ impl Measure {
         done: &mut dyn FnMut(usize),
         mut f: impl FnMut(usize, &ChoiceSite, Sensitivity<'_>),
     ) -> Result<(), PlanError> {
+        self.directions_after(plan, seed, done, |_| (), |(), i, site, seen| f(i, site, seen))
+    }
+
+    /// As [`directions`](Self::directions); `look` sees the pre-activations of all sites before, and
+    /// `f` what it makes of them.
+    pub(super) fn directions_after<S>(
+        &mut self,
+        plan: &Plan,
+        seed: u64,
+        done: &mut dyn FnMut(usize),
+        mut look: impl FnMut(&[&[f32]]) -> S,
+        mut f: impl FnMut(&S, usize, &ChoiceSite, Sensitivity<'_>),
+    ) -> Result<(), PlanError> {
         self.set_plan(plan)?;
         let mut random = fastrand::Rng::with_seed(seed);
         for (first, count) in self.batches() {
             self.forward(first, count);
+            let inputs = self.sites.iter().map(|site| self.net.graph().node(site.node).inputs[0]);
+            let seen = look(&inputs.map(|input| self.pass.value(input)).collect::<Vec<_>>());
             let direction = self.direction(&mut random);
-            self.each_site(&direction, &mut f);
+            self.each_site(&direction, |i, site, now| f(&seen, i, site, now));
             done(count);
         }
         Ok(())

@@ -8,6 +8,7 @@
 //! small enough for losses to add up ([`Search`]); and costs are what the engine predicts
 //! ([`Costs::predicted`]).
 
+mod across;
 mod candidates;
 mod clusters;
 mod costs;
@@ -17,6 +18,7 @@ mod search;
 mod sites;
 mod uniform;
 
+pub use across::across;
 pub use candidates::{candidates, decisions};
 pub use clusters::{Decider, cluster};
 pub use costs::{Costs, UnitCosts};

@@ -80,7 +80,12 @@ impl Sums {
 
     /// For every channel the effects of its candidates, from the sums over `images`. Where moments
     /// are matched afterwards, a shift of a channel has no effect: it is left out.
-    pub(super) fn effects(&self, site: &ChoiceSite, images: usize, matched: bool) -> Vec<Vec<Effect>> {
+    pub(super) fn effects(
+        &self,
+        site: &ChoiceSite,
+        images: usize,
+        matched: bool,
+    ) -> Vec<Vec<Effect>> {
         let count = (images * site.positions()) as f64;
         let rows = self.candidates.chunks_exact(site.candidates.len());
         let of_channel = |(row, channel): (&[[f64; OF_CANDIDATE]], &[f64; OF_CHANNEL])| {

@@ -2,7 +2,7 @@
 //! reach the decision (`out = gate * x`, `g = gate * g`).
 
 use hushwire_graph::{Activation, Shape};
-use hushwire_plan::{ChannelGate, Decision, Gate, Grouping, Piecewise};
+use hushwire_plan::{ChannelGate, Copied, Decision, Gate, Grouping, Piecewise};
 use rayon::prelude::*;
 
 use super::elementwise::CHUNK;
@@ -41,12 +41,30 @@ pub(crate) struct Groups {
     terms: Vec<(u32, f32)>,
     /// For each element what decides for it.
     elements: Vec<Decision>,
+    /// Decisions of earlier sites.
+    copied: Vec<Source>,
+}
+
+/// A decision of an earlier site.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// The site's node.
+    pub node: usize,
+    /// Which of its decisions of a sample, and how many there are.
+    pub decision: usize,
+    /// How many there are.
+    pub of: usize,
 }
 
 impl Site {
     /// The gate of a plan at an activation whose value has this shape; the plan must have been
-    /// checked against the graph.
-    pub(crate) fn new(activation: Activation, gate: &Gate, shape: &Shape) -> Self {
+    /// checked against the graph. `source` finds the decisions it copies.
+    pub(crate) fn new(
+        activation: Activation,
+        gate: &Gate,
+        shape: &Shape,
+        source: impl Fn(&Copied) -> Source,
+    ) -> Self {
         match gate {
             Gate::Exact => Self::Function(activation),
             Gate::Piecewise(function) => Self::Piecewise(function.rounded()),
@@ -55,9 +73,13 @@ impl Site {
                 Grouping::Each => Self::Function(activation),
                 Grouping::AllIdentity => Self::Identity,
                 Grouping::AllZero => Self::Zero,
-                Grouping::Mixed { decisions, forms } => {
-                    let mut groups =
-                        Groups { starts: vec![0], terms: Vec::new(), elements: decisions };
+                Grouping::Mixed { decisions, forms, copied } => {
+                    let mut groups = Groups {
+                        starts: vec![0],
+                        terms: Vec::new(),
+                        elements: decisions,
+                        copied: copied.iter().map(source).collect(),
+                    };
                     for form in forms {
                         groups.terms.extend(form.0.iter().map(|&(i, k)| (i, k as f32)));
                         groups.starts.push(groups.terms.len() as u32);
@@ -68,18 +90,25 @@ impl Site {
         }
     }
 
-    /// Decisions of a sample that the backward direction needs.
+    /// Decisions of a sample that the backward direction needs: its own, then those it copies.
     pub(crate) fn decisions(&self) -> usize {
         match self {
             Self::Patches(patches) => patches.decisions,
-            Self::Groups(groups) => groups.starts.len() - 1,
+            Self::Groups(groups) => groups.own() + groups.copied.len(),
             _ => 0,
         }
     }
 
     /// The value of the site for pre-activations `x`, with `len` elements per sample; `open` gets
-    /// the decisions, [`decisions`](Self::decisions) per sample.
-    pub(crate) fn forward(&self, len: usize, x: &[f32], to: &mut [f32], open: &mut [bool]) {
+    /// the decisions, [`decisions`](Self::decisions) per sample; `earlier` gives those of other sites.
+    pub(crate) fn forward<'a>(
+        &self,
+        len: usize,
+        x: &[f32],
+        to: &mut [f32],
+        open: &mut [bool],
+        earlier: impl Fn(usize) -> &'a [bool],
+    ) {
         match self {
             Self::Function(activation) => super::activation::forward(*activation, x, to),
             Self::Identity => to.copy_from_slice(x),
@@ -91,11 +120,20 @@ impl Site {
                     patches.apply(open, to);
                 })
             }
-            Self::Groups(groups) => samples(len, x, to, open, self.decisions(), |x, to, open| {
-                groups.decide(x, open);
-                to.copy_from_slice(x);
-                groups.apply(open, to);
-            }),
+            Self::Groups(groups) => {
+                for (k, source) in groups.copied.iter().enumerate() {
+                    let taken =
+                        earlier(source.node).iter().skip(source.decision).step_by(source.of);
+                    let all = groups.own() + groups.copied.len();
+                    let own = open.iter_mut().skip(groups.own() + k).step_by(all);
+                    own.zip(taken).for_each(|(own, taken)| *own = *taken);
+                }
+                samples(len, x, to, open, self.decisions(), |x, to, open| {
+                    groups.decide(x, open);
+                    to.copy_from_slice(x);
+                    groups.apply(open, to);
+                });
+            }
             Self::Piecewise(function) => {
                 let chunks = to.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK));
                 chunks.for_each(|(to, x)| {
@@ -230,6 +268,11 @@ impl Patches {
 }
 
 impl Groups {
+    /// Decisions that are not copied.
+    fn own(&self) -> usize {
+        self.starts.len() - 1
+    }
+
     fn decide(&self, x: &[f32], open: &mut [bool]) {
         for (ends, open) in self.starts.windows(2).zip(open) {
             let terms = &self.terms[ends[0] as usize..ends[1] as usize];
@@ -241,8 +284,9 @@ impl Groups {
         for (value, element) in values.iter_mut().zip(&self.elements) {
             match element {
                 Decision::Group(g) if open[*g as usize] => {}
+                Decision::Copied(k) if open[self.own() + *k as usize] => {}
                 Decision::Identity => {}
-                Decision::Group(_) | Decision::Zero => *value = 0.0,
+                Decision::Group(_) | Decision::Copied(_) | Decision::Zero => *value = 0.0,
             }
         }
     }

@@ -97,6 +97,8 @@ enum Grouping {
     Channels,
     /// Clusters of channels, over square patches
     Blocks,
+    /// The same, and channels may copy decisions of earlier layers
+    Across,
 }
 
 /// Who decides for a cluster.
@@ -220,7 +222,7 @@ pub fn run(args: &Args) -> Result<()> {
         output::note("warning: the plan costs more than the budget");
     }
     files::write(&args.output, plan.to_text().as_bytes())?;
-    let clusters = matches!(args.grouping, Grouping::Channels | Grouping::Blocks);
+    let clusters = !matches!(args.grouping, Grouping::Patches | Grouping::Uniform);
     let last = steps.iter().rev().find(|step| step.accepted);
     let report = Report {
         model: network.path.display().to_string(),
@@ -276,15 +278,20 @@ fn find(
             let measured = measure.loss(&plan, &mut done)?;
             (plan, measured)
         }
-        Grouping::Channels | Grouping::Blocks => {
-            let blocks = args.grouping == Grouping::Blocks;
-            let patches = if blocks { &BLOCKS[..] } else { &BLOCKS[..1] };
+        Grouping::Channels | Grouping::Blocks | Grouping::Across => {
+            let channels = args.grouping == Grouping::Channels;
+            let patches = if channels { &BLOCKS[..1] } else { &BLOCKS[..] };
             let decider = match args.decision {
                 Decision::Mean => Decider::Mean,
                 Decision::Member => Decider::Member,
                 Decision::Form => Decider::Form,
             };
-            relu::cluster(measure, costs, budget, patches, decider, &mut done)?
+            let (plan, loss) = relu::cluster(measure, costs, budget, patches, decider, &mut done)?;
+            if args.grouping == Grouping::Across {
+                relu::across(measure, plan, loss, &mut done)?
+            } else {
+                (plan, loss)
+            }
         }
     };
     Ok(Found { plan, measured, steps: Vec::new() })

@@ -4,9 +4,10 @@
 
 use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Model, Tensor};
-use hushwire_plan::ChannelGate;
+use hushwire_plan::{ChannelGate, Gate, Plan};
 use hushwire_planner::relu::{
-    ChoiceSite, Choices, Costs, Measure, Options, PlanError, Progress, Search, decisions,
+    ChoiceSite, Choices, Costs, Decider, Measure, Options, PlanError, Progress, Search, across,
+    cluster, decisions,
 };
 
 /// Numbers around zero that look random.
@@ -38,6 +39,76 @@ fn network(deep: bool) -> Model {
         .node("MatMul", &["flat", "w3"], "logits")
         .build("logits");
     Model::from_onnx_bytes(&bytes, None).unwrap()
+}
+
+/// Two layers of which the second is open, but for small values, where the first is; the output needs
+/// both.
+fn echo() -> Model {
+    let unit: Vec<f32> = (0..16).map(|i| if i % 5 == 0 { 1.0 } else { 0.0 }).collect();
+    let bytes = OnnxBuilder::new(&[2, 8, 8])
+        .floats("w1", &[4, 2, 3, 3], &numbers(72, 1, 1.0))
+        .floats("b1", &[4], &[0.3, -0.3, 0.0, 0.6])
+        .node_with(
+            "Conv",
+            &["input", "w1", "b1"],
+            "conv1",
+            &[("pads", Attribute::Ints(&[1, 1, 1, 1]))],
+        )
+        .node("Relu", &["conv1"], "relu1")
+        .floats("w2", &[4, 4, 1, 1], &unit)
+        .floats("b2", &[4], &[-0.05; 4])
+        .node("Conv", &["relu1", "w2", "b2"], "conv2")
+        .node("Relu", &["conv2"], "relu2")
+        .node_with("Concat", &["relu1", "relu2"], "both", &[("axis", Attribute::Int(1))])
+        .node("Flatten", &["both"], "flat")
+        .floats("w3", &[512, 5], &numbers(2560, 3, 0.3))
+        .node("MatMul", &["flat", "w3"], "logits")
+        .build("logits");
+    Model::from_onnx_bytes(&bytes, None).unwrap()
+}
+
+#[test]
+fn channels_copy_what_earlier_layers_decide() {
+    let model = echo();
+    let mut measure = Measure::new(&model, images(64), false).unwrap();
+    let costs = Costs::decisions(measure.sites());
+    let all = 2 * 4 * 64;
+    let (plan, loss) =
+        cluster(&mut measure, &costs, all * 5 / 8, &[1], Decider::Member, &mut |_| {}).unwrap();
+    let (copying, less) = across(&mut measure, plan.clone(), loss, &mut |_| {}).unwrap();
+    copying.check(&model.graph).unwrap();
+    assert!(less < 0.8 * loss, "{less} of {loss}");
+    let copies = |plan: &Plan| match &plan.sites[1].gate {
+        Gate::Clusters(clusters) => {
+            let copying = |c: &&u32| clusters.list[**c as usize].copies.is_some();
+            clusters.of_channel.iter().filter(copying).count()
+        }
+        _ => 0,
+    };
+    assert!(copies(&plan) == 0 && copies(&copying) > 0, "{copying:?}");
+    // What was said is what is measured.
+    assert!((measure.loss(&copying, &mut |_| {}).unwrap() - less).abs() < 1e-9);
+}
+
+#[test]
+fn matched_moments_lose_less() {
+    let model = network(true);
+    let plan_of = |measure: &Measure| {
+        let mut plan = measure.plan(None);
+        plan.sites[0].gate = Gate::Patches(vec![ChannelGate::Patch(4, 4); 4]);
+        plan
+    };
+    let loss = |matched| {
+        let mut measure = Measure::new(&model, images(64), matched).unwrap();
+        let plan = plan_of(&measure);
+        let measured = measure.loss(&plan, &mut |_| {}).unwrap();
+        // The original's own moments are matched already.
+        let none = measure.loss(&measure.plan(None), &mut |_| {}).unwrap();
+        assert!(none < 1e-6, "{none}");
+        measured
+    };
+    let (matched, as_is) = (loss(true), loss(false));
+    assert!(matched < 0.9 * as_is, "{matched} of {as_is}");
 }
 
 fn images(count: usize) -> Tensor {

@@ -284,7 +284,9 @@ fn site(graph: &Graph, node: &Node, activation: Activation, plan: Option<&Plan>)
             (at, Grouping::resolve(gate(&copied.node), &graph.nodes[at].shape.0))
         });
         let decision = grouping.group_of(copied.element).unwrap_or(0) as usize;
-        Source { node: *node, decision, of: grouping.decisions(0) }
+        // It keeps those that it copies itself behind its own.
+        let of = grouping.decisions(0) + grouping.copied().len();
+        Source { node: *node, decision, of }
     })
 }
 

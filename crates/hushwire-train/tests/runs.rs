@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use hushwire_data::{Dataset, Source, Split};
-use hushwire_graph::{Activation, Executor, Model, Tensor};
+use hushwire_graph::{Activation, Executor, Model, Op, Tensor};
+use hushwire_plan::float::{GateHooks, Observed};
 use hushwire_plan::{ChannelGate, Gate, Plan};
 use hushwire_train::{
     Architecture, Augmentation, Descent, Distillation, Images, Mode, Net, Origin, Pass, Recipe,
-    Row, TrainError, Trainer, accuracy, draw_digit,
+    Row, TrainError, Trainer, accuracy, draw_digit, match_moments,
 };
 
 /// Drawn digits as MNIST's files, in a folder.
@@ -210,6 +211,52 @@ fn unfolding_changes_nothing_at_first() {
     let logits = pass.forward(&net, Mode::Test);
     let worst = logits.iter().zip(&before.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-3, "{worst}");
+}
+
+#[test]
+fn moments_are_matched() {
+    let desk = Desk::new(Activation::Relu);
+    let mut trainer = desk.trainer(plain());
+    finish(&mut trainer);
+    let model = trainer.net().to_model();
+    let mut plan = Plan::exact(&model.graph);
+    plan.sites[0].gate = Gate::Patches(vec![ChannelGate::Patch(7, 7); 8]);
+    plan.sites[1].gate = Gate::Patches(vec![ChannelGate::Patch(7, 7); 16]);
+    let inputs = desk.train.first(100);
+    let matched = match_moments(&model, &plan, &inputs).unwrap();
+    assert_eq!(matched.graph, model.graph);
+    // Mean and deviation of every channel of the second layer and the last.
+    let moments = |model: &Model, plan: &Plan| {
+        let mut moments = Vec::new();
+        let mut observe = |observed: Observed<'_>| {
+            let Observed::Value(id, value) = observed else { return };
+            if matches!(model.graph.node(id).op, Op::Conv(_) | Op::Gemm(_)) {
+                let channels = value.shape[1];
+                let map = value.sample_len() / channels;
+                for c in 0..channels {
+                    let planes = value.data.chunks(map).skip(c).step_by(channels);
+                    let all: Vec<f32> = planes.flatten().copied().collect();
+                    let mean = all.iter().sum::<f32>() / all.len() as f32;
+                    let squares = all.iter().map(|x| (x - mean).powi(2)).sum::<f32>();
+                    moments.push((mean, (squares / all.len() as f32).sqrt()));
+                }
+            }
+        };
+        let tensor = Tensor::new([100, 1, 28, 28], inputs.clone());
+        let mut hooks = GateHooks::new(&model.graph, plan, &mut observe);
+        Executor::new(model).run_with(&tensor, &mut hooks).unwrap();
+        moments
+    };
+    let exact = moments(&model, &Plan::exact(&model.graph));
+    let apart = |other: &[(f32, f32)]| -> f32 {
+        let pairs = exact.iter().zip(other);
+        let last = exact.len() - 10;
+        let means = pairs.clone().map(|(a, b)| (a.0 - b.0).abs()).fold(0.0, f32::max);
+        let inner = pairs.take(last).map(|(a, b)| (a.1 - b.1).abs()).fold(0.0, f32::max);
+        means.max(inner)
+    };
+    let (before, after) = (apart(&moments(&model, &plan)), apart(&moments(&matched, &plan)));
+    assert!(after < 1e-2 && before > 20.0 * after, "{before} before, {after} after");
 }
 
 #[test]

@@ -116,6 +116,9 @@ pub struct RunArgs {
     curve: Option<PathBuf>,
 }
 
+/// Makes a network, given the training images.
+pub type Prepare<'a> = Box<dyn FnOnce(&Images) -> Result<Net> + 'a>;
+
 /// What to train, and how.
 pub struct Run<'a> {
     /// What the report calls it.
@@ -125,7 +128,7 @@ pub struct Run<'a> {
     /// The plan its gates come from.
     pub plan: Option<&'a Plan>,
     /// Makes the network, given the training images.
-    pub prepare: Box<dyn FnOnce(&Images) -> Result<Net> + 'a>,
+    pub prepare: Prepare<'a>,
     /// The network to learn from.
     pub teacher: Option<Net>,
     /// How.

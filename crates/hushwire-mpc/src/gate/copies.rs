@@ -31,14 +31,14 @@ pub(crate) struct Ledger(Mutex<HashMap<(usize, usize), Bits>>);
 
 impl Ledger {
     /// Notes the decisions of a part.
-    pub(super) fn note(&self, op: usize, part: usize, opened: &Bits) {
+    pub(crate) fn note(&self, op: usize, part: usize, opened: &Bits) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert((op, part), opened.clone());
     }
 
     /// `own` decisions followed by those at some places. Gates run in the order of the program, so
     /// what is copied has been noted.
-    pub(super) fn extended(&self, own: &Bits, places: &[Place]) -> Bits {
+    pub(crate) fn extended(&self, own: &Bits, places: &[Place]) -> Bits {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = |p: &Place| known.get(&(p.op, p.part)).is_some_and(|bits| bits.get(p.decision));
         Bits::from_fn(own.len() + places.len(), |i| match i.checked_sub(own.len()) {

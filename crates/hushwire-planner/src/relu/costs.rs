@@ -1,7 +1,7 @@
 //! What choices cost, from predictions of what whole plans cost.
 
 use hushwire_graph::Graph;
-use hushwire_plan::{ChannelGate, Gate, Plan, SiteKind};
+use hushwire_plan::{ChannelGate, Form, Gate, Grouping, Plan, SiteKind};
 
 use super::candidates::decisions;
 use super::sites::ChoiceSite;
@@ -79,6 +79,28 @@ impl Costs {
             costs.fixed -= whole - zero;
         }
         Ok(costs)
+    }
+
+    /// What a plan would cost beyond its own cost if in every group the majority of the deciding
+    /// elements decided, not the sign of a sum: decisions, and their cost. Each element votes by a
+    /// comparison of its own, and the votes are counted and compared once more. It is the reference
+    /// of Helbitz and Avidan (arXiv 2101.11835), not a gate: it costs more than the exact gates of the
+    /// same elements.
+    pub fn majority(&self, plan: &Plan, graph: &Graph, sites: &[ChoiceSite]) -> (u64, f64) {
+        let votes = |site: &ChoiceSite| {
+            let planned = plan.site(&site.name, SiteKind::Activation)?;
+            match Grouping::resolve(&planned.gate, &graph.node(site.node).shape.0) {
+                Grouping::Mixed { forms, .. } => {
+                    let of = |form: &Form| if form.0.len() > 1 { form.0.len() } else { 0 };
+                    Some(forms.iter().map(of).sum::<usize>())
+                }
+                _ => None,
+            }
+        };
+        let votes = sites.iter().map(|site| votes(site).unwrap_or(0));
+        votes.zip(&self.units).fold((0, 0.0), |(count, cost), (votes, unit)| {
+            (count + votes as u64, cost + votes as f64 * unit.decision)
+        })
     }
 
     /// The cost of a choice for a channel of a site, in whole units.

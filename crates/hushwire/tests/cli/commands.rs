@@ -63,6 +63,10 @@ fn plans_share_decisions_within_a_budget() {
     assert!(number(&report, "measured") > 0.0 && number(&report, "measured") < 1.0, "{report}");
     let inspected = bench.json("inspect demo.onnx --plan shared.toml --comparison digits");
     assert_eq!(inspected["decisions"], report["decisions"]);
+    // Majorities compare every member.
+    let majority = &report["majority"];
+    assert!(number(majority, "decisions") > number(&report, "decisions"), "{report}");
+    assert!(number(majority, "share") > number(&report, "share"), "{report}");
     // The same search has nothing left to do; another begins anew.
     let again = bench.json(command);
     assert_eq!(again["steps"], report["steps"]);
@@ -76,10 +80,45 @@ fn plans_share_decisions_within_a_budget() {
     let inspected = bench.json("inspect demo.onnx --plan shared.toml --comparison digits");
     let share = total(&inspected) / total(&exact);
     assert!((share - number(&bytes, "share")).abs() < 0.02, "{share} of the bytes, {bytes}");
+    // Fewer compared bits, inside the same budget.
+    let narrow = bench.json(
+        "plan relu demo.onnx --data mnist:. --budget 0.5 --objective bytes --comparison digits \
+         --rounds 0 --flips 0,0.02 -o narrow.toml",
+    );
+    assert!(number(&narrow, "share") <= 0.5, "{narrow}");
+    let windows = &narrow["windows"];
+    assert!((2.0..20.0).contains(&number(windows, "bits")), "{narrow}");
+    assert!(number(windows, "measured") > 0.0, "{narrow}");
+    let inspected = bench.json("inspect demo.onnx --plan narrow.toml --comparison digits");
+    assert!((total(&inspected) / total(&exact) - number(&narrow, "share")).abs() < 0.02);
+    let counted = "plan relu demo.onnx --data mnist:. --budget 0.5 --flips 0 -o x.toml";
+    assert!(bench.error(counted, 1).contains("give --objective bytes or seconds"));
     let error = bench.error("plan relu demo.onnx --data mnist:. --budget 1.5 -o x.toml", 2);
     assert!(error.contains("share between 0 and 1"), "{error}");
     let least = "plan relu demo.onnx --data mnist:. --budget 0.001 --objective bytes -o x.toml";
     assert!(bench.error(least, 1).contains("cannot be met"));
+}
+
+#[test]
+fn weights_are_matched_to_a_plan() {
+    let bench = Bench::new();
+    bench.mnist(12);
+    let budget = "plan relu demo.onnx --data mnist:. --budget 0.1 --rounds 0";
+    for flags in ["--grouping across -o across.toml", "--as-is -o as_is.toml", "-o plan.toml"] {
+        let report = bench.json(&format!("{budget} {flags}"));
+        assert!(report["share"].as_f64().unwrap() <= 0.1, "{report}");
+    }
+    let command = "plan match demo.onnx --plan plan.toml --data mnist:. -o matched.onnx";
+    assert!(bench.json(command)["images"].as_str().unwrap().contains("first 12 train"));
+    let decisions = |model: &str| {
+        bench.json(&format!("inspect {model} --plan plan.toml --comparison digits"))["decisions"]
+            .clone()
+    };
+    assert_eq!(decisions("matched.onnx"), decisions("demo.onnx"));
+    let bytes = |file: &str| std::fs::read(bench.path(file)).unwrap();
+    assert_ne!(bytes("matched.onnx"), bytes("demo.onnx"));
+    let error = bench.error("plan match matched.onnx --data mnist:. -o x.onnx", 2);
+    assert!(error.contains("--plan"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use hushwire_mpc::cost::{Message, Prediction};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::Phase;
 use hushwire_plan::float::{GateHooks, Observed};
-use hushwire_plan::{ChannelGate, Gate, Grouping, Plan, SiteKind};
+use hushwire_plan::{ChannelGate, Gate, Plan, SiteKind};
 use hushwire_profile::Hosts;
 use serde::Serialize;
 
@@ -307,22 +307,23 @@ struct Watch<'a, 'o> {
 
 impl Hooks for Watch<'_, '_> {
     fn replace(&mut self, id: NodeId, node: &Node, inputs: &[&Tensor]) -> Option<Tensor> {
+        let replaced = self.gates.replace(id, node, inputs);
         let planned = self.plan.site(&node.name, SiteKind::Activation);
         if let (Some(planned), Some([channels, h, w])) =
             (planned, self.graph.node(id).shape.as_chw())
         {
-            let grouping = Grouping::resolve(&planned.gate, &node.shape.0);
-            // What is passed unchanged is open; of ones, gates decide as they do of the input.
-            let (out, _) = hushwire_plan::float::apply(&grouping, inputs[0]);
+            // What a shared gate leaves of its input is open; others are where the input is positive.
+            let alone = matches!(planned.gate, Gate::Exact | Gate::Piecewise(_));
+            let value = replaced.as_ref().filter(|_| !alone).unwrap_or(inputs[0]);
+            let is_open = |v: f32| if alone { v > 0.0 } else { v != 0.0 };
             let mut open = vec![0.0; h * w];
-            for map in out.data.chunks_exact(h * w).take(channels) {
+            for map in value.data.chunks_exact(h * w).take(channels) {
                 let share = 1.0 / channels as f32;
-                open.iter_mut()
-                    .zip(map)
-                    .for_each(|(o, v)| *o += if *v != 0.0 { share } else { 0.0 });
+                let places = open.iter_mut().zip(map).filter(|(_, v)| is_open(**v));
+                places.for_each(|(open, _)| *open += share);
             }
             self.open[id.0] = Some(open);
         }
-        self.gates.replace(id, node, inputs)
+        replaced
     }
 }

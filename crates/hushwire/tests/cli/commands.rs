@@ -109,7 +109,7 @@ fn weights_are_matched_to_a_plan() {
         assert!(report["share"].as_f64().unwrap() <= 0.1, "{report}");
     }
     let command = "plan match demo.onnx --plan plan.toml --data mnist:. -o matched.onnx";
-    assert!(bench.json(command)["images"].as_str().unwrap().contains("first 12 train"));
+    assert!(bench.json(command)["images"].as_str().unwrap().contains("first 12 test"));
     let decisions = |model: &str| {
         bench.json(&format!("inspect {model} --plan plan.toml --comparison digits"))["decisions"]
             .clone()

@@ -193,6 +193,7 @@ fn needs(program: &Program) -> impl Iterator<Item = (ValueId, u32)> + '_ {
     program.ops.iter().filter_map(|op| match op {
         Step::Gate(g) => Some((g.source, g.truncate + g.width)),
         Step::Curve(c) => Some((c.source, c.truncate + c.width)),
+        Step::Polynomial(p) => Some((p.source, p.truncate + p.width)),
         Step::Open { source, truncate, width } => Some((*source, truncate + width)),
         _ => None,
     })
@@ -220,6 +221,8 @@ impl Ranges {
                 let (id, largest) = match &seen {
                     Observed::Value(id, t) => (*id, magnitude(&t.data)),
                     Observed::Forms(id, forms) => (*id, magnitude(forms)),
+                    // The values themselves tell whether that does harm.
+                    Observed::Outside(..) => return,
                 };
                 if !largest.is_finite() {
                     broken.get_or_insert(id);
@@ -230,6 +233,7 @@ impl Ranges {
                         let form = ranges.form[id.0].get_or_insert(0.0);
                         *form = form.max(largest);
                     }
+                    Observed::Outside(..) => {}
                 }
             };
             let mut hooks = GateHooks::new(&model.graph, plan, &mut observe);
@@ -395,6 +399,8 @@ impl Formats<'_> {
         };
         let (range, decides) = match gate {
             Gate::Identity | Gate::Zero => (input, false),
+            // Formats hold all that the polynomial is made for, whether images show it or not.
+            Gate::Polynomial(polynomial) => (input.max(polynomial.range), false),
             _ => (input + shift, true),
         };
         let form = self.ranges.form[id.0].unwrap_or(range);

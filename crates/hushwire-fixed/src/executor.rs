@@ -7,6 +7,7 @@
 
 use crate::curve::{self, CurveGate, ring};
 use crate::local;
+use crate::polynomial::PolynomialOp;
 use crate::program::{Function, Gate, Groups, Members, Op, Program, Tail};
 use crate::weights::{Weights, add_bias, add_param, apply_linear};
 use hushwire_ring::{Bits, Ring, Word};
@@ -29,12 +30,20 @@ pub struct Report {
     /// For each gate (by position in the program) how many of its inputs lay outside its width, or
     /// deciding forms outside its window: their results are wrong.
     pub overflows: Vec<(usize, usize)>,
+    /// For each composite polynomial how many of its inputs lay outside its range: results are
+    /// anything there.
+    pub outside: Vec<(usize, usize)>,
 }
 
 impl Report {
     /// Inputs and forms out of range, over all gates.
     pub fn overflow_count(&self) -> usize {
         self.overflows.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Inputs out of the range of a composite polynomial, over all of them.
+    pub fn outside_count(&self) -> usize {
+        self.outside.iter().map(|(_, n)| n).sum()
     }
 }
 
@@ -130,6 +139,11 @@ impl<'a, W: Word> Executor<'a, W> {
                     gated.out
                 }
                 Op::Curve(curve) => self.curve(i, curve, &values[curve.source], masks, &mut report),
+                Op::Polynomial(op) => {
+                    let part = masks.map(|m| m.client_part(i));
+                    let u = self.truncate(&values[op.source], op.truncate, part);
+                    polynomial(i, op, &u, &mut report)
+                }
                 Op::Open { source, truncate, width } => {
                     let part = masks.map(|m| m.client_part(i));
                     let u = self.truncate(&values[*source], *truncate, part);
@@ -235,6 +249,24 @@ impl<'a, W: Word> Executor<'a, W> {
         }
         gated
     }
+}
+
+/// A composite polynomial of the truncated inputs `u`.
+fn polynomial<W: Word>(at: usize, op: &PolynomialOp, u: &[W], report: &mut Report) -> Vec<W> {
+    let (width, bound) = (ring(op.width), 1i64 << (op.width - 2));
+    let u: Vec<i64> = u.iter().map(|u| width.signed(width.reduce(*u))).collect();
+    let count = |wrong: &dyn Fn(i64) -> bool| u.iter().filter(|u| wrong(**u)).count();
+    let overflows = count(&|u| !(-bound..bound).contains(&u));
+    let outside = count(&|u| !op.in_range(u));
+    if overflows > 0 {
+        report.overflows.push((at, overflows));
+    }
+    if outside > 0 {
+        report.outside.push((at, outside));
+    }
+    u.into_iter()
+        .map(|u| W::from_i64(width.signed(width.reduce(W::from_i64(op.eval(u))))))
+        .collect()
 }
 
 /// What a gate makes of a batch.

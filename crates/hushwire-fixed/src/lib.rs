@@ -7,6 +7,7 @@ mod curve;
 mod executor;
 pub mod local;
 mod lower;
+mod polynomial;
 pub mod program;
 mod weights;
 
@@ -14,5 +15,6 @@ pub use calibrate::{CalibrateError, Settings, calibrate};
 pub use curve::CurveGate;
 pub use executor::{Executor, Masks, Report, decode, encode, truncate_part};
 pub use lower::{LowerError, Unsupported, lower};
+pub use polynomial::PolynomialOp;
 pub use program::Program;
 pub use weights::{Weights, add_bias, add_param, apply_linear};

@@ -4,8 +4,8 @@
 //! parties lower the same public graph and plan, so the program is public and needs no agreement of
 //! its own. Per-sample tensors are flattened in row-major order; a batch is a sequence of samples.
 
-use crate::CurveGate;
 use crate::blocks::blocks;
+use crate::{CurveGate, PolynomialOp};
 use hushwire_graph::ParamId;
 use hushwire_plan::{Decision, Grouping, Window};
 use hushwire_ring::ConvShape;
@@ -73,6 +73,8 @@ pub enum Op {
     Gate(Gate),
     /// A piecewise polynomial: share to wire.
     Curve(CurveGate),
+    /// A composite polynomial, in the clear alone: three parties compare at less cost.
+    Polynomial(PolynomialOp),
     /// Opens a value to the client. Always the last operation.
     Open {
         /// The value opened.
@@ -309,6 +311,7 @@ impl Op {
             Op::AddParam { source, .. } | Op::Open { source, .. } => vec![*source],
             Op::Gate(g) => vec![g.source],
             Op::Curve(curve) => vec![curve.source],
+            Op::Polynomial(polynomial) => vec![polynomial.source],
             Op::Local(local) => local.sources(),
         }
     }

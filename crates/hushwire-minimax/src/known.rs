@@ -6,6 +6,10 @@ use crate::{Construction, Error, PolynomialFile};
 /// 2^-alpha.
 pub const ALPHAS: std::ops::RangeInclusive<u32> = 4..=14;
 
+/// Version of the table: whoever names a polynomial by its precision names this as well, so that
+/// better ones can be put in later without changing what is meant.
+pub const TABLE: u32 = 1;
+
 macro_rules! files {
     ($construction:literal) => {
         files!($construction; "04" "05" "06" "07" "08" "09" "10" "11" "12" "13" "14")

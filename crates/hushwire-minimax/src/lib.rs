@@ -9,6 +9,7 @@
 //!   precision; [`search`](fn@search) says which degrees are worth what they cost.
 //! * [`SignPolynomial::certified_error`] proves the error of given coefficients by interval
 //!   arithmetic.
+//! * [`Rectifier`] is ReLU by a polynomial for many elements in single precision.
 //! * [`Circuit`] evaluates a polynomial on numbers or on ciphertexts with few multiplications at the
 //!   least depth; [`DegreeSet`] counts them.
 //!
@@ -29,6 +30,7 @@ mod file;
 mod interval;
 mod known;
 mod real;
+mod rectifier;
 mod remez;
 mod search;
 mod sign;
@@ -36,7 +38,8 @@ mod sign;
 pub use circuit::{Arithmetic, Circuit, Doubles};
 pub use error::Error;
 pub use file::PolynomialFile;
-pub use known::ALPHAS;
+pub use known::{ALPHAS, TABLE};
+pub use rectifier::Rectifier;
 pub use search::{Candidate, search};
 pub use sign::{Construction, DegreeSet, OddPolynomial, SignPolynomial};
 

@@ -1,5 +1,7 @@
 //! The sign as a composite of odd polynomials, and what is made of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::real::Real;
 use crate::{Circuit, Doubles, Error, MAX_STAGES};
 
@@ -156,7 +158,8 @@ impl std::fmt::Display for DegreeSet {
 }
 
 /// How stages are computed from degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Construction {
     /// Every stage is minimax for the sign on the range where the one before left its output
     /// (Lee, Lee, No, Kim, IEEE TDSC 2021).

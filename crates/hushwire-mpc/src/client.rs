@@ -8,6 +8,7 @@ use crate::gate::schedule;
 use crate::job::{Job, Kind, ring, step};
 use crate::keys::{Key, Purpose, WeightMasks, words};
 use crate::layout::GateLayout;
+use crate::polynomial::refuse;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{apply_linear, decode, encode, local, truncate_part};
 use hushwire_fss::Prf;
@@ -105,6 +106,10 @@ pub(crate) fn walk<W: Word>(
                 read(i, Reading::Gate(&layouts, p0), &parts[g.source], &mut out)?;
                 out
             }
+            Op::Polynomial(_) => {
+                refuse(program)?;
+                Vec::new()
+            }
             Op::Curve(curve) => {
                 let layouts = CurveLayout::checked_parts(job, i, curve)?;
                 let mut out = vec![W::ZERO; job.len(i)];
@@ -159,6 +164,7 @@ pub fn infer<W: Word>(
                 let name = &program.values[i].name;
                 schedule::ask::<W, _>(&parts, name, &p0, &mut bundle, server)?;
             }
+            Op::Polynomial(_) => refuse(program)?,
             Op::Curve(curve) => {
                 let parts = CurveLayout::checked_parts(job, i, curve)?;
                 let name = &program.values[i].name;

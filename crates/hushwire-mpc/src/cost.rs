@@ -76,7 +76,8 @@ impl Prediction {
                     let payload = packed_len(job.len(op), *width);
                     prediction.online.push(message(server, client, Kind::said(0), payload));
                 }
-                Op::AddParam { .. } | Op::Local(_) => {}
+                // Composite polynomials are refused before anything is sent.
+                Op::AddParam { .. } | Op::Local(_) | Op::Polynomial(_) => {}
             }
         }
         prediction

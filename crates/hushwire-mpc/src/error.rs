@@ -39,6 +39,9 @@ pub enum MpcError {
         /// Numbers per sample.
         len: usize,
     },
+    /// The program has a composite polynomial.
+    #[error(transparent)]
+    Polynomial(#[from] crate::polynomial::Refusal),
     /// Preprocessing could not be kept.
     #[error("preprocessing cannot be stored: {0}")]
     Keeping(#[source] std::io::Error),

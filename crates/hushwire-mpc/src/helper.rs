@@ -7,6 +7,7 @@ use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::{Key, MaskedWeights, Purpose, stream, words};
 use crate::layout::GateLayout;
+use crate::polynomial::refuse;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{apply_linear, local};
 use hushwire_net::{Link, Phase};
@@ -55,6 +56,7 @@ pub fn deal<W: Word>(
                 masks[i] = local::apply(op, job.batch, value.len, false, |v| &masks[v], lens);
             }
             Op::Local(_) | Op::Open { .. } => {}
+            Op::Polynomial(_) => refuse(program)?,
             Op::Curve(curve) => {
                 let parts = CurveLayout::checked_parts(job, i, curve)?;
                 masks[i] = vec![W::ZERO; job.len(i)];

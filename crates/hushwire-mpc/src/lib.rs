@@ -20,6 +20,7 @@ pub mod helper;
 mod job;
 mod keys;
 mod layout;
+pub mod polynomial;
 #[cfg(test)]
 mod privacy_tests;
 pub mod server;

@@ -8,6 +8,7 @@ use crate::gate::schedule;
 use crate::job::{Job, Kind, step};
 use crate::keys::Key;
 use crate::layout::GateLayout;
+use crate::polynomial::refuse;
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{Weights, add_bias, add_param, apply_linear, local, truncate_part};
 use hushwire_net::{Link, Phase, Role};
@@ -40,6 +41,7 @@ pub fn prepare(
                 let parts = GateLayout::checked_parts(job, i, g)?;
                 schedule::receive(&parts, [helper, client], sink)?;
             }
+            Op::Polynomial(_) => refuse(program)?,
             Op::Curve(curve) => {
                 let parts = CurveLayout::checked_parts(job, i, curve)?;
                 schedule::receive(&parts, [helper, client], sink)?;
@@ -106,6 +108,7 @@ pub fn infer<W: Word>(
                 schedule::serve(&layouts, name, &p1, &mut bundle, source, &mut out, client)?;
                 parts[i] = out;
             }
+            Op::Polynomial(_) => refuse(program)?,
             Op::Curve(curve) => {
                 let layouts = CurveLayout::checked_parts(job, i, curve)?;
                 let mut out = vec![W::ZERO; job.len(i)];

@@ -2,7 +2,7 @@
 
 use crate::groups::map_size;
 use crate::{ChannelGate, Format, Gate, Plan, Prototype, Site, SiteKind, architecture_hash};
-use hushwire_graph::{Graph, Node, Op};
+use hushwire_graph::{Activation, Graph, Node, Op};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -134,6 +134,12 @@ impl Checker {
         );
         if site.kind == SiteKind::Activation {
             self.gate(&site.node, &site.gate, &node.shape.0);
+            let polynomial = matches!(site.gate, Gate::Polynomial(_));
+            self.that(
+                !polynomial || node.op == Op::Activation(Activation::Relu),
+                &site.node,
+                || "composite polynomials stand for Relu, which the node is not".into(),
+            );
         }
         if let Some(format) = site.format {
             let ring = plan.numbers.map_or(MAX_RING, |n| n.ring.min(MAX_RING));
@@ -179,6 +185,11 @@ impl Checker {
             Gate::Piecewise(function) => {
                 if let Some(reason) = function.problem() {
                     self.problem(node, format!("its piecewise polynomial: {reason}"));
+                }
+            }
+            Gate::Polynomial(polynomial) => {
+                if let Some(reason) = polynomial.problem() {
+                    self.problem(node, format!("its composite polynomial: {reason}"));
                 }
             }
             Gate::Patches(channels) => {

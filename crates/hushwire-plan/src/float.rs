@@ -2,13 +2,15 @@
 
 use crate::{Copied, Decision, Gate, Grouping, Piecewise, Plan, SiteKind};
 use hushwire_graph::{Hooks, Node, NodeId, Op, Tensor};
+use hushwire_minimax::Rectifier;
 use std::collections::{HashMap, HashSet};
 
 /// Replaces activations by the plan's gates while a graph runs in floating point.
 ///
 /// Exact gates are left to the executor. A shared decision multiplies its members by
 /// 1{form >= 0}; the upper bound of a clip does not apply to them. Piecewise polynomials have the
-/// coefficients that they are computed with, of unrounded inputs.
+/// coefficients that they are computed with, of unrounded inputs. Composite polynomials are computed in
+/// single precision, beyond their range as well: the observer is told of such values.
 pub struct GateHooks<'o> {
     gates: HashMap<String, Replacement>,
     /// Activations whose decisions are copied.
@@ -22,6 +24,7 @@ pub struct GateHooks<'o> {
 enum Replacement {
     Decided(Grouping, Vec<Source>),
     Curve(Piecewise),
+    Polynomial(Rectifier, f32),
 }
 
 /// Where a copied decision is taken.
@@ -38,6 +41,8 @@ pub enum Observed<'a> {
     Value(NodeId, &'a Tensor),
     /// The deciding forms of a shared gate, for the whole batch.
     Forms(NodeId, &'a [f32]),
+    /// How many inputs of a composite polynomial lay outside its range, if any.
+    Outside(NodeId, usize),
 }
 
 impl<'o> GateHooks<'o> {
@@ -53,7 +58,8 @@ impl<'o> GateHooks<'o> {
             .filter_map(|id| {
                 let node = graph.node(id);
                 let gate = &plan.site(&node.name, SiteKind::Activation)?.gate;
-                let decided = !matches!(gate, Gate::Exact | Gate::Piecewise(_));
+                let decided =
+                    !matches!(gate, Gate::Exact | Gate::Piecewise(_) | Gate::Polynomial(_));
                 decided.then(|| (node.name.as_str(), Grouping::resolve(gate, &node.shape.0)))
             })
             .collect();
@@ -75,6 +81,12 @@ impl<'o> GateHooks<'o> {
                 let replacement = match &site.gate {
                     Gate::Exact => return None,
                     Gate::Piecewise(function) => Replacement::Curve(function.rounded()),
+                    Gate::Polynomial(polynomial) => Replacement::Polynomial(
+                        polynomial
+                            .rectifier()
+                            .unwrap_or_else(|e| unreachable!("the plan was checked: {e}")),
+                        polynomial.range as f32,
+                    ),
                     _ => {
                         let grouping = groupings.get(node.name.as_str())?.clone();
                         let sources: Vec<Source> = grouping.copied().iter().map(source).collect();
@@ -111,6 +123,14 @@ impl Hooks for GateHooks<'_> {
             Replacement::Curve(function) => {
                 let mut out = inputs[0].clone();
                 out.data.iter_mut().for_each(|x| *x = function.eval(f64::from(*x)) as f32);
+                Some(out)
+            }
+            Replacement::Polynomial(rectifier, range) => {
+                let mut out = inputs[0].clone();
+                let outside = rectifier.relu(*range, &inputs[0].data, &mut out.data);
+                if outside > 0 {
+                    (self.observe)(Observed::Outside(id, outside));
+                }
                 Some(out)
             }
         }
@@ -155,6 +175,48 @@ pub fn apply(grouping: &Grouping, x: &Tensor, copied: &[bool]) -> (Tensor, Vec<f
 mod tests {
     use super::*;
     use crate::{ChannelGate, Gate};
+
+    #[test]
+    fn inputs_out_of_range_are_told() {
+        use hushwire_graph::{Activation, Graph, Metadata, OutputKind, Shape};
+        let node = |name: &str, op, inputs: &[usize]| Node {
+            name: name.into(),
+            op,
+            inputs: inputs.iter().map(|i| NodeId(*i)).collect(),
+            shape: Shape(vec![5]),
+        };
+        let nodes = vec![
+            node("input", Op::Input, &[]),
+            node("relu", Op::Activation(Activation::Relu), &[0]),
+        ];
+        let graph = Graph {
+            nodes,
+            input: NodeId(0),
+            output: NodeId(1),
+            params: vec![],
+            metadata: Metadata::default(),
+            output_kind: OutputKind::Logits,
+        };
+        let gate = crate::PolynomialGate::new(7, 4.0);
+        let mut plan = Plan::exact(&graph);
+        plan.sites[0].gate = Gate::Polynomial(gate);
+        let mut outside = 0;
+        let mut count = |seen: Observed<'_>| {
+            if let Observed::Outside(node, count) = seen {
+                assert_eq!(node, NodeId(1));
+                outside += count;
+            }
+        };
+        let mut hooks = GateHooks::new(&graph, &plan, &mut count);
+        let x = Tensor::new([1, 5], vec![-4.0, -0.5, 3.0, 4.5, f32::NAN]);
+        let out = hooks.replace(NodeId(1), &graph.nodes[1], &[&x]).expect("it is replaced");
+        let sign = gate.sign().expect("there is one");
+        for (x, y) in x.data[..3].iter().zip(&out.data) {
+            let exact = sign.relu(f64::from(*x), 4.0);
+            assert!((f64::from(*y) - exact).abs() < 4.0 / 16384.0, "{x}: {y}, not {exact}");
+        }
+        assert_eq!(outside, 2);
+    }
 
     #[test]
     fn a_patch_passes_or_vanishes_as_one() {

@@ -1,6 +1,6 @@
 //! The gates a plan can name.
 
-use crate::{Clusters, Piecewise};
+use crate::{Clusters, Piecewise, PolynomialGate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
@@ -29,6 +29,8 @@ pub enum Gate {
     Clusters(Clusters),
     /// A piecewise polynomial, each element for itself, in the place of any activation.
     Piecewise(Piecewise),
+    /// A composite polynomial in the place of ReLU, each element for itself.
+    Polynomial(PolynomialGate),
 }
 
 impl Gate {

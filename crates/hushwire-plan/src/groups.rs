@@ -56,7 +56,7 @@ impl Grouping {
     pub fn resolve(gate: &Gate, dims: &[usize]) -> Grouping {
         let len: usize = dims.iter().product();
         match gate {
-            Gate::Exact | Gate::Piecewise(_) => Grouping::Each,
+            Gate::Exact | Gate::Piecewise(_) | Gate::Polynomial(_) => Grouping::Each,
             Gate::Identity => Grouping::AllIdentity,
             Gate::Zero => Grouping::AllZero,
             Gate::Patches(channels) => clusters(&Clusters::single(channels), dims),

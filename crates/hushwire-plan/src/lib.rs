@@ -21,7 +21,8 @@
 //! kind = "activation"
 //! gate = "exact"                     # or "identity", "zero", { patches = ["2x2", …] }, { groups = … },
 //!                                    # { clusters = { of_channel = […], list = […] } },
-//!                                    # { piecewise = { knots = […], pieces = [[…], …], … } }
+//!                                    # { piecewise = { knots = […], pieces = [[…], …], … } },
+//!                                    # { polynomial = { alpha = 9, range = 7.5 } }
 //! format = { fractional_bits = 9, width = 15, range = 3.7, window = { low = 1, bits = 13 } }
 //! ```
 
@@ -32,6 +33,7 @@ mod gate;
 mod groups;
 mod numbers;
 mod piecewise;
+mod polynomial;
 
 pub use check::{CheckError, Problem};
 pub use clusters::{Cluster, Clusters, Prototype};
@@ -39,6 +41,7 @@ pub use gate::{ChannelGate, Gate, Group, Others};
 pub use groups::{Copied, Decision, Form, Grouping};
 pub use numbers::{Format, InputFormat, LayerFormat, Numbers, Site, SiteKind, Window};
 pub use piecewise::{Curve, Encoding, MAX_DEGREE, MAX_PIECES, Piecewise, Selector};
+pub use polynomial::PolynomialGate;
 
 use hushwire_graph::Graph;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use hushwire_graph::{Activation, Graph, Metadata, Node, NodeId, Op, OutputKind, Pool, Shape};
 use hushwire_plan::{
     ChannelGate, Cluster, Clusters, Format, Gate, Group, InputFormat, LayerFormat, Numbers, Others,
-    Piecewise, Plan, Prototype, ReadError, Site, SiteKind, Window,
+    Piecewise, Plan, PolynomialGate, Prototype, ReadError, Site, SiteKind, Window,
 };
 use proptest::prelude::*;
 
@@ -63,8 +63,12 @@ fn every_gate() -> Vec<Gate> {
     let pair = cluster(ChannelGate::Patch(2, 1), &[(1, 3), (0, -1)]);
     let clusters =
         Clusters { of_channel: vec![0, 1], list: vec![pair, cluster(ChannelGate::Zero, &[])] };
+    let construction = hushwire_minimax::Construction::Uniform;
+    let uniform = PolynomialGate { construction, ..PolynomialGate::new(14, 0.125) };
     vec![
         Gate::Piecewise(curve),
+        Gate::Polynomial(PolynomialGate::new(9, 7.5)),
+        Gate::Polynomial(uniform),
         Gate::Clusters(clusters),
         Gate::Exact,
         Gate::Identity,
@@ -84,6 +88,37 @@ fn every_gate_survives_writing_and_reading() {
         let text = plan.to_text();
         assert_eq!(Plan::from_bytes(text.as_bytes()).expect("it reads"), plan, "{text}");
     }
+}
+
+#[test]
+fn polynomials_are_read_as_people_write_them() {
+    let graph = graph();
+    let exact = Plan::exact(&graph).to_text();
+    let with = |polynomial: &str| {
+        let gate = format!("kind = \"activation\"\ngate = {{ polynomial = {polynomial} }}");
+        Plan::from_bytes(exact.replacen("kind = \"activation\"", &gate, 1).as_bytes())
+    };
+    let plan = with("{ alpha = 9, range = 7.5 }").expect("it reads");
+    assert_eq!(plan.sites[0].gate, Gate::Polynomial(PolynomialGate::new(9, 7.5)));
+    plan.check(&graph).expect("it fits");
+    for (polynomial, part) in [
+        ("{ alpha = 3, range = 7.5 }", "degrees are known for 4 to 14"),
+        ("{ alpha = 9, range = 0.0 }", "a range of 0"),
+        ("{ alpha = 9, range = nan }", "a range of NaN"),
+        ("{ alpha = 9, range = 1e99 }", "up to 2^30"),
+        ("{ alpha = 9, range = 1.0, table = 7 }", "table 7 of polynomials is not known"),
+    ] {
+        let error = with(polynomial).expect("it reads").check(&graph).expect_err("it is bad");
+        assert!(error.to_string().contains(part), "{part:?} is missing in:\n{error}");
+    }
+    assert!(with("{ alpha = 9, range = 1.0, construction = \"best\" }").is_err());
+    assert!(with("{ alpha = 9 }").is_err());
+    let mut clipped = graph.clone();
+    clipped.nodes[1].op = Op::Activation(Activation::Clip { min: 0.0, max: 6.0 });
+    let mut plan = Plan::exact(&clipped);
+    plan.sites[0].gate = Gate::Polynomial(PolynomialGate::new(9, 7.5));
+    let error = plan.check(&clipped).expect_err("no Relu").to_string();
+    assert!(error.contains("first: composite polynomials stand for Relu"), "{error}");
 }
 
 #[test]
@@ -256,7 +291,7 @@ proptest! {
     #[test]
     fn damaged_plans_never_panic(at in 0usize..600, byte in any::<u8>()) {
         let graph = graph();
-        let mut text = calibrated(&graph, [every_gate().remove(4), Gate::Exact]).to_text().into_bytes();
+        let mut text = calibrated(&graph, [every_gate().remove(1), Gate::Exact]).to_text().into_bytes();
         let at = at % text.len();
         text[at] = byte;
         if let Ok(plan) = Plan::from_bytes(&text) {

@@ -2,5 +2,6 @@
 //! private inference may cost.
 
 pub mod knapsack;
+pub mod polynomial;
 pub mod relu;
 pub mod windows;

@@ -111,6 +111,7 @@ pub fn fit(
         Observed::Forms(id, forms) => {
             counts.entry(id).and_modify(|counts| counts.add(forms));
         }
+        Observed::Outside(..) => {}
     };
     let executor = Executor::new(model);
     let len = images.sample_len();

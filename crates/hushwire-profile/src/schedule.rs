@@ -105,6 +105,8 @@ impl<'a> Schedule<'a> {
                 Op::Gate(gate) => {
                     self.prepare(&GateSize::new(self.job, i, gate), messages[i], &mut steps);
                 }
+                // Composite polynomials are refused before anything is sent.
+                Op::Polynomial(_) => {}
                 Op::Curve(curve) => {
                     self.prepare(&GateSize::curve(self.job, i, curve), messages[i], &mut steps);
                 }
@@ -141,6 +143,7 @@ impl<'a> Schedule<'a> {
                 Op::Gate(gate) => {
                     self.gate(&GateSize::new(self.job, i, gate), messages[i], &mut steps);
                 }
+                Op::Polynomial(_) => {}
                 Op::Curve(curve) => {
                     self.gate(&GateSize::curve(self.job, i, curve), messages[i], &mut steps);
                 }

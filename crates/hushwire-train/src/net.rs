@@ -1,7 +1,8 @@
 //! Networks in training.
 
 use hushwire_graph::{Activation, Graph, Model, Node, NodeId, Op, ParamId, Params, Tensor};
-use hushwire_plan::{Gate, Grouping, Plan, SiteKind};
+use hushwire_plan::{Gate, Grouping, Plan, PolynomialGate, SiteKind};
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::ops::gate::{Site, Source};
 use crate::ops::movement::Movement;
 use crate::ops::norm::{self, Moments};
 use crate::ops::pool::Windows;
+use crate::ops::rectified::{Perturbation, Range, Rectified};
 use crate::ops::resize::Resampling;
 
 /// A parameter that training changes.
@@ -101,6 +103,28 @@ impl Norm {
     }
 }
 
+/// How composite polynomials in the place of ReLU are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rectifying {
+    /// Whether the polynomial is computed; otherwise ReLU itself is, and the rest still applies.
+    pub residual: bool,
+    /// Whether gradients pass as through ReLU itself, instead of by derivatives.
+    pub straight: bool,
+    /// What is added in training.
+    pub leak: Option<Perturbation>,
+    /// Weight of half the squared excess of a sample's inputs over half of their layer's range, in
+    /// ranges, summed up.
+    pub penalty: f32,
+    /// Ranges are this many times a batch's largest input; otherwise they are the plan's.
+    pub margin: Option<f32>,
+}
+
+impl Default for Rectifying {
+    fn default() -> Self {
+        Self { residual: true, straight: false, leak: None, penalty: 0.0, margin: None }
+    }
+}
+
 impl Net {
     /// A network with the weights of a model, and the gates of a plan, which must fit its graph.
     ///
@@ -151,6 +175,38 @@ impl Net {
                 *kernel = Kernel::Site(site(&self.graph, node, activation, Some(plan)));
             }
         }
+        Ok(())
+    }
+
+    /// Says how the composite polynomials of its plan are trained.
+    pub fn rectify(&mut self, how: &Rectifying) {
+        for kernel in &mut self.kernels {
+            if let Kernel::Site(Site::Rectified(site)) = kernel {
+                site.polynomial = how.residual;
+                site.straight = how.straight;
+                site.added = how.leak;
+                site.penalty = how.penalty;
+                if let Some(margin) = how.margin {
+                    site.range = Range::Batch(margin);
+                }
+            }
+        }
+    }
+
+    /// Makes an activation ReLU with something added, in training and outside. The gate says the
+    /// range that it is added by, and the polynomial of [`Kind::Residual`](crate::Kind::Residual).
+    ///
+    /// # Errors
+    /// When there is no polynomial of the gate's precision.
+    pub fn perturb(
+        &mut self,
+        activation: NodeId,
+        gate: &PolynomialGate,
+        added: Option<Perturbation>,
+    ) -> Result<(), hushwire_minimax::Error> {
+        let site = Rectified::new(gate.rectifier()?, gate.range);
+        let site = Rectified { polynomial: false, always: true, added, ..site };
+        self.kernels[activation.0] = Kernel::Site(Site::Rectified(Box::new(site)));
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use crate::net::{Conv, Dense, Kernel, Net, Norm};
 use crate::ops::conv::Targets;
+use crate::ops::gate::Site;
 use crate::ops::norm::Moments;
+use crate::ops::rectified::Setting;
 use crate::ops::{affine, conv, dense, elementwise, norm};
 use hushwire_graph::NodeId;
 
@@ -25,6 +27,8 @@ pub struct Pass {
     pub(crate) values: Vec<Vec<f32>>,
     states: Vec<State>,
     spare: Spare,
+    /// Names the random numbers that sites add.
+    seed: u64,
 }
 
 /// What a node leaves behind for the way back.
@@ -37,6 +41,9 @@ struct State {
     /// A layer's result before its normalisation, and the batch's moments.
     raw: Vec<f32>,
     moments: Moments,
+    /// A site's setting, and how many of its inputs were out of its range.
+    setting: Setting,
+    outside: usize,
 }
 
 /// An activation in a batch, and how much what follows depends on it.
@@ -82,6 +89,17 @@ impl Pass {
         input
     }
 
+    /// Names the random numbers that [perturbations](crate::Perturbation) draw from now on.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// For every site with a range how many inputs of the batch were out of it.
+    pub fn outside(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+        let states = self.states.iter().enumerate();
+        states.filter(|(_, s)| s.outside > 0).map(|(id, s)| (NodeId(id), s.outside))
+    }
+
     /// Carries the batch through the network and gives the value of its output.
     pub fn forward(&mut self, net: &Net, mode: Mode) -> &[f32] {
         let output = net.graph().output;
@@ -108,6 +126,12 @@ impl Pass {
             let state = &mut state[0];
             let inputs: Vec<&[f32]> =
                 node.inputs.iter().map(|i| self.values[i.0].as_slice()).collect();
+            if let Kernel::Site(Site::Rectified(site)) = kernel {
+                // The halves of a product of two odd numbers are as good as random.
+                let seed = (self.seed ^ id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let (range, seed) = (site.range(inputs[0]), (seed >> 32) as u32);
+                state.setting = Setting { range, seed, training: mode == Mode::Train };
+            }
             compute(net, kernel, &inputs, node.shape.len(), &mut value, (state, earlier), mode);
             self.values[id] = value;
         }
@@ -207,7 +231,8 @@ fn compute(
         }
         Kernel::Site(site) => {
             state.open.resize(x.len() / len * site.decisions(), false);
-            site.forward(len, x, to, &mut state.open, |node| &earlier[node].open);
+            state.outside = site
+                .forward(len, state.setting, x, to, &mut state.open, |node| &earlier[node].open);
         }
         Kernel::MaxPool(windows) => {
             state.at.resize(to.len(), 0);
@@ -291,7 +316,7 @@ impl Back<'_> {
             }
             Kernel::Site(site) => {
                 let (x, state) = (&self.pass.values[first], &self.pass.states[id]);
-                site.backward(node.shape.len(), x, &state.open, &mut g);
+                site.backward(node.shape.len(), state.setting, x, &state.open, &mut g);
                 return self.pass_on(first, g);
             }
             Kernel::Reshape => return self.pass_on(first, g),

@@ -15,6 +15,8 @@ pub(crate) enum Use {
     Augmentation,
     /// What a batch is mixed with.
     Mixing,
+    /// What is added to activations in a step.
+    Perturbing,
 }
 
 /// The generator for a use, with up to two numbers to tell its streams apart.

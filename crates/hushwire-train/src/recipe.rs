@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Augmentation, Descent, Distillation, TrainError};
+use crate::{Augmentation, Descent, Distillation, Rectifying, TrainError};
 
 /// How a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Recipe {
     pub smoothing: f32,
     /// How another network teaches, where there is one.
     pub distillation: Distillation,
+    /// How the composite polynomials of the plan are trained, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polynomial: Option<Rectifying>,
 }
 
 impl Default for Recipe {
@@ -36,6 +39,7 @@ impl Default for Recipe {
             mixup: 0.0,
             smoothing: 0.0,
             distillation: Distillation { share: 0.0, temperature: 1.0 },
+            polynomial: None,
         }
     }
 }
@@ -47,6 +51,7 @@ impl Recipe {
     /// The first one that does not.
     pub fn check(&self) -> Result<(), TrainError> {
         let Descent { rate, warmup, momentum, decay, clip } = self.descent;
+        let Rectifying { leak, penalty, margin, .. } = self.polynomial.unwrap_or_default();
         let share = |x: f32| (0.0..=1.0).contains(&x);
         let finite = |x: f32| x.is_finite() && x >= 0.0;
         let checks = [
@@ -62,6 +67,9 @@ impl Recipe {
             ("smoothing", share(self.smoothing), "between 0 and 1"),
             ("distill", share(self.distillation.share), "between 0 and 1"),
             ("temperature", self.distillation.temperature > 0.0, "positive"),
+            ("leak", finite(leak.map_or(0.0, |leak| leak.size)), "not negative"),
+            ("range penalty", finite(penalty), "not negative"),
+            ("margin", margin.is_none_or(|m| m.is_finite() && m >= 1.0), "at least 1"),
         ];
         match checks.into_iter().find(|(_, holds, _)| !holds) {
             Some((what, _, expected)) => Err(TrainError::Recipe { what, expected }),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 use serde::Serialize;
@@ -128,6 +129,10 @@ impl<'d> Trainer<'d> {
             "normalised": net.has_norms(),
             "recipe": recipe,
         });
+        let mut net = net;
+        if let Some(how) = &recipe.polynomial {
+            net.rectify(how);
+        }
         let zeros = || net.params().iter().map(|p| vec![0.0; p.values.len()]).collect();
         let work = Work { gradients: zeros(), ..Work::default() };
         Ok(Self {
@@ -254,6 +259,7 @@ impl<'d> Trainer<'d> {
         }
 
         work.gradients.iter_mut().for_each(|g| g.fill(0.0));
+        work.pass.seed(stream(seed, Use::Perturbing, [self.step as u64, 0]).next_u64());
         let mut outcome = Outcome::default();
         let at_once = self.net.samples_at_once(batch);
         for start in (0..batch).step_by(at_once) {
@@ -369,18 +375,38 @@ impl Outcome {
     }
 }
 
+/// How well a network does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Share of images that it classifies right.
+    pub accuracy: f64,
+    /// Inputs that were out of their gate's range, over all gates and images.
+    pub outside: usize,
+    /// For each image whether it is classified right.
+    pub right: Vec<bool>,
+}
+
 /// Share of images that a network classifies right.
 pub fn accuracy(net: &Net, images: &Images, pass: &mut Pass) -> f64 {
+    measure(net, images, pass).accuracy
+}
+
+/// How well a network does on some images.
+pub fn measure(net: &Net, images: &Images, pass: &mut Pass) -> Measured {
     let order: Vec<usize> = (0..images.len()).collect();
-    let mut right = 0;
+    let mut measured = Measured::default();
     for chosen in order.chunks(net.samples_at_once(128)) {
         images.inputs(chosen, pass.input(net, chosen.len()));
         let logits = pass.forward(net, Mode::Test);
         let classes = logits.len() / chosen.len();
         let found = logits.chunks_exact(classes).map(|l| hushwire_data::argmax(l, classes)[0]);
-        right += found.zip(chosen).filter(|&(found, &i)| found == images.label(i)).count();
+        let right = found.zip(chosen).map(|(found, &i)| found == images.label(i));
+        measured.right.extend(right);
+        measured.outside += pass.outside().map(|(_, count)| count).sum::<usize>();
     }
-    right as f64 / images.len() as f64
+    let right = measured.right.iter().filter(|right| **right).count();
+    measured.accuracy = right as f64 / images.len() as f64;
+    measured
 }
 
 impl Net {

@@ -6,7 +6,7 @@ mod common;
 
 use common::{everything, inputs, numbers};
 use hushwire_graph::Model;
-use hushwire_plan::{ChannelGate, Gate, Plan, SiteKind};
+use hushwire_plan::{ChannelGate, Gate, Plan, PolynomialGate, SiteKind};
 use hushwire_train::{Mode, Net, Pass};
 
 const SAMPLES: usize = 19;
@@ -89,6 +89,18 @@ fn normalisations() {
     net.normalise();
     assert!(net.params().iter().any(|p| p.name == "conv1.scale"));
     Probe::new(net).check();
+}
+
+/// Composite polynomials are smooth: differences say the same as derivatives.
+#[test]
+fn composite_polynomials() {
+    let model: Model = everything("Relu", 0.1);
+    let mut plan = Plan::exact(&model.graph);
+    for site in plan.sites.iter_mut().filter(|s| s.kind == SiteKind::Activation) {
+        site.gate = Gate::Polynomial(PolynomialGate::new(4, 16.0));
+    }
+    plan.check(&model.graph).unwrap();
+    Probe::new(Net::new(&model, Some(&plan)).unwrap()).check();
 }
 
 /// The gradient passes where gates are open and does not reach their decisions: where all values

@@ -11,7 +11,8 @@ use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Executor, Model, Tensor};
 use hushwire_plan::float::GateHooks;
 use hushwire_plan::{
-    ChannelGate, Cluster, Clusters, Gate, Group, Others, Piecewise, Plan, Prototype, SiteKind,
+    ChannelGate, Cluster, Clusters, Gate, Group, Others, Piecewise, Plan, PolynomialGate,
+    Prototype, SiteKind,
 };
 use hushwire_train::{Mode, Net, Pass};
 
@@ -46,6 +47,40 @@ fn agree(model: &Model, plan: &Plan) -> Tensor {
 fn exact_gates() {
     let model = everything("Relu", 1.0);
     agree(&model, &Plan::exact(&model.graph));
+}
+
+/// The same function to the bit, of values that both compute nearly alike.
+#[test]
+fn composite_polynomials() {
+    let model = everything("Relu", 0.1);
+    let of_range = |range| {
+        let gate = Gate::Polynomial(PolynomialGate::new(6, range));
+        plan(&model, &[("act1", gate.clone()), ("act2", gate)])
+    };
+    let (wide, narrow) = (of_range(64.0), of_range(0.25));
+    let input = inputs(21, 3);
+    let run = |plan: &Plan| {
+        let net = Net::new(&model, Some(plan)).unwrap();
+        let mut pass = Pass::default();
+        pass.input(&net, 21).copy_from_slice(&input.data);
+        let logits = pass.forward(&net, Mode::Test).to_vec();
+        (logits, pass.outside().map(|(_, n)| n).sum::<usize>())
+    };
+    let mut outside = 0;
+    let mut count = |seen: hushwire_plan::float::Observed<'_>| {
+        if let hushwire_plan::float::Observed::Outside(_, n) = seen {
+            outside += n;
+        }
+    };
+    let mut hooks = GateHooks::new(&model.graph, &wide, &mut count);
+    let expected = Executor::new(&model).run_with(&input, &mut hooks).unwrap();
+    let (logits, counted) = run(&wide);
+    let largest = expected.data.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+    for (a, b) in logits.iter().zip(&expected.data) {
+        assert!((a - b).abs() <= 1e-4 * largest, "{a} {b}");
+    }
+    assert_eq!((outside, counted), (0, 0));
+    assert!(run(&narrow).1 > 0, "the range is too small for some inputs");
 }
 
 #[test]

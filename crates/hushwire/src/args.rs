@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use hushwire_fixed::Settings;
+use hushwire_minimax::Construction;
 use hushwire_mpc::{Comparison, Job};
+use hushwire_planner::polynomial::Fitting;
 use hushwire_profile::Hosts;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,48 @@ pub struct JsonArg {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// How composite polynomials are made for layers.
+#[derive(Args, Clone)]
+pub struct FittingArgs {
+    /// Images whose largest activations decide about ranges
+    #[arg(long = "range-images", value_name = "N", default_value_t = 512, value_parser = positive)]
+    pub images: usize,
+    /// A layer's range is this many times its largest input on those images
+    #[arg(long, value_name = "X", default_value_t = 1.25)]
+    pub margin: f64,
+    /// How the polynomials' stages were computed
+    #[arg(long, value_enum, default_value_t = ConstructionArg::Weighted)]
+    pub construction: ConstructionArg,
+}
+
+impl FittingArgs {
+    /// What the flags say.
+    pub fn fitting(&self) -> Result<Fitting> {
+        if !(1.0..=1e6).contains(&self.margin) {
+            bail!("--margin {}: a range must hold what was seen; give 1 or more", self.margin);
+        }
+        Ok(Fitting { construction: self.construction.into(), margin: self.margin })
+    }
+}
+
+/// A construction of composite polynomials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ConstructionArg {
+    /// Every stage is minimax for the sign on the range where the one before left its output
+    Uniform,
+    /// The last stage minimises the error of ReLU instead: more precise at equal cost
+    Weighted,
+}
+
+impl From<ConstructionArg> for Construction {
+    fn from(arg: ConstructionArg) -> Construction {
+        match arg {
+            ConstructionArg::Uniform => Construction::Uniform,
+            ConstructionArg::Weighted => Construction::Weighted,
+        }
+    }
 }
 
 /// How signs are compared, and what this is chosen for.

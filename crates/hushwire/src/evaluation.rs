@@ -1,13 +1,15 @@
 //! Running a network over many images and counting how well it does.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
 use hushwire_data::{Agreement, Preprocess, Sample};
-use hushwire_fixed::Program;
+use hushwire_fixed::program::Op;
+use hushwire_fixed::{Program, Report};
 use hushwire_graph::{Executor as Float, Graph, Tensor};
-use hushwire_plan::Plan;
 use hushwire_plan::float::{GateHooks, Observed};
+use hushwire_plan::{Gate, Plan, Site};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -40,6 +42,9 @@ pub struct Counts {
     /// Values outside their number format, in clear fixed point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflows: Option<usize>,
+    /// Inputs outside the range of their composite polynomial, where the plan has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outside_range: Option<usize>,
     /// What the executor that is measured took.
     pub seconds: f64,
 }
@@ -69,6 +74,9 @@ pub struct Evaluation<'a> {
     agreement_fixed: Agreement,
     n: usize,
     overflows: usize,
+    /// Whether the plan has composite polynomials, and how many of their inputs were out of range.
+    polynomials: bool,
+    outside: AtomicUsize,
     seconds: f64,
 }
 
@@ -86,6 +94,10 @@ impl<'a> Evaluation<'a> {
             Measured::Fixed(program) => (None, Some(program), None),
             Measured::Private(program, parties) => (None, Some(program), Some(*parties)),
         };
+        let polynomial = |site: &Site| matches!(site.gate, Gate::Polynomial(_));
+        let in_plan = gates.is_some_and(|plan| plan.sites.iter().any(polynomial));
+        let in_program = program
+            .is_some_and(|program| program.ops.iter().any(|op| matches!(op, Op::Polynomial(_))));
         Evaluation {
             graph: &model.graph,
             score: Score::new(&model.graph, &preprocess),
@@ -101,6 +113,8 @@ impl<'a> Evaluation<'a> {
             agreement_fixed: Agreement::default(),
             n: 0,
             overflows: 0,
+            polynomials: in_plan || in_program,
+            outside: AtomicUsize::new(0),
         }
     }
 
@@ -148,8 +162,12 @@ impl<'a> Evaluation<'a> {
     fn run_gated(&self, batches: &[Tensor]) -> Result<Option<Vec<f32>>> {
         let Some(plan) = self.gates else { return Ok(None) };
         let run = |batch: &Tensor| {
-            let mut ignore = |_: Observed<'_>| {};
-            let mut hooks = GateHooks::new(self.graph, plan, &mut ignore);
+            let mut count = |seen: Observed<'_>| {
+                if let Observed::Outside(_, count) = seen {
+                    self.outside.fetch_add(count, Ordering::Relaxed);
+                }
+            };
+            let mut hooks = GateHooks::new(self.graph, plan, &mut count);
             Ok(self.float.run_with(batch, &mut hooks)?.data)
         };
         let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
@@ -159,8 +177,9 @@ impl<'a> Evaluation<'a> {
     fn run_fixed(&mut self, batches: &[Tensor]) -> Option<Vec<f32>> {
         let (fixed, _) = self.fixed.as_ref()?;
         let run = |batch: &Tensor| fixed.run(batch.batch(), &batch.data);
-        let (logits, overflows): (Vec<_>, Vec<_>) = batches.par_iter().map(run).unzip();
-        self.overflows += overflows.iter().sum::<usize>();
+        let (logits, reports): (Vec<_>, Vec<_>) = batches.par_iter().map(run).unzip();
+        self.overflows += reports.iter().map(Report::overflow_count).sum::<usize>();
+        *self.outside.get_mut() += reports.iter().map(Report::outside_count).sum::<usize>();
         Some(logits.concat())
     }
 
@@ -184,6 +203,7 @@ impl<'a> Evaluation<'a> {
             agreement_fixed: private.then(|| self.agreement_fixed.value()),
             largest_difference_ulps: step.filter(|_| private).map(|step| difference / step),
             overflows: step.map(|_| self.overflows),
+            outside_range: self.polynomials.then(|| self.outside.into_inner()),
             seconds: self.seconds,
         }
     }

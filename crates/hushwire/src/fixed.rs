@@ -1,6 +1,6 @@
 //! The clear fixed-point executor with the word that the program's ring needs.
 
-use hushwire_fixed::{Executor, Program, Weights};
+use hushwire_fixed::{Executor, Program, Report, Weights};
 use hushwire_graph::Params;
 
 /// A program with its weights.
@@ -25,12 +25,11 @@ impl<'a> Fixed<'a> {
         Fixed { program, weights }
     }
 
-    /// The logits of a batch, and how many values lay outside their gate's width.
-    pub fn run(&self, batch: usize, input: &[f32]) -> (Vec<f32>, usize) {
-        let (logits, report) = match &self.weights {
+    /// The logits of a batch, and what happened beside.
+    pub fn run(&self, batch: usize, input: &[f32]) -> (Vec<f32>, Report) {
+        match &self.weights {
             Words::Narrow(weights) => Executor::new(self.program, weights).run(batch, input),
             Words::Wide(weights) => Executor::new(self.program, weights).run(batch, input),
-        };
-        (logits, report.overflow_count())
+        }
     }
 }

@@ -21,6 +21,13 @@ pub fn preprocess(graph: &Graph, model: &Path) -> Result<Preprocess> {
         .with_context(|| format!("{}: images cannot be preprocessed", model.display()))
 }
 
+/// The first samples of a batch.
+pub fn first(images: &Tensor, count: usize) -> Tensor {
+    let count = count.min(images.batch());
+    let shape = [&[count], &images.shape[1..]].concat();
+    Tensor::new(shape, images.data[..count * images.sample_len()].to_vec())
+}
+
 /// Inputs one after the other as a batch.
 pub fn batch(graph: &Graph, samples: Vec<Vec<f32>>) -> Tensor {
     let shape = graph.input_shape().with_batch(samples.len());

@@ -54,6 +54,7 @@ enum Command {
     Keys(commands::keys::Args),
     Polynomial(commands::polynomial::Args),
     Report(commands::report::Args),
+    Study(commands::study::Args),
     Profile(commands::profile::Args),
     Bench(commands::bench::Args),
     /// Be the client of a measurement; `bench` starts this
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => commands::keys::run(&args),
         Command::Polynomial(args) => commands::polynomial::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Study(args) => commands::study::run(&args),
         Command::Profile(args) => commands::profile::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Trial => commands::bench::trial::serve(),

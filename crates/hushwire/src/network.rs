@@ -48,8 +48,23 @@ impl Network {
         read().with_context(|| format!("cannot use the plan {}", path.display()))
     }
 
-    /// The plan to use: the file's, calibrated on `images` if it is not yet, or exact gates.
+    /// The plan to use for three parties: the file's, calibrated on `images` if it is not yet, or
+    /// exact gates.
     pub fn plan(
+        &self,
+        file: Option<&Path>,
+        settings: &Settings,
+        images: impl FnOnce() -> Result<(Tensor, String)>,
+    ) -> Result<Planned> {
+        let planned = self.plan_in_clear(file, settings, images)?;
+        hushwire_mpc::polynomial::refuse(&planned.program)
+            .with_context(|| format!("cannot run {} privately", self.path.display()))?;
+        Ok(planned)
+    }
+
+    /// As [`plan`](Self::plan), for the clear executors, which know gates that are too dear for three
+    /// parties.
+    pub fn plan_in_clear(
         &self,
         file: Option<&Path>,
         settings: &Settings,

@@ -139,10 +139,26 @@ pub struct Run<'a> {
     pub output: &'a Path,
     /// Whether the network is worth measuring before the first step.
     pub measure_first: bool,
+    /// What is made of the result and the test images in the end, if anything.
+    pub finish: Option<Finish<'a>>,
     /// Further flags.
     pub args: &'a RunArgs,
     /// Whether to report as JSON.
     pub json: bool,
+}
+
+/// Makes something of a trained network and the test images.
+pub type Finish<'a> = Box<dyn FnOnce(&Model, &Images) -> Result<Finished> + 'a>;
+
+/// A plan for a trained network, and how it does under it.
+#[derive(Serialize)]
+pub struct Finished {
+    /// The plan's file.
+    pub plan: String,
+    /// Accuracy on the test images under it.
+    pub plan_accuracy: f64,
+    /// Inputs outside the range of their composite polynomial, over all test images.
+    pub outside_range: usize,
 }
 
 /// What came of it.
@@ -160,6 +176,8 @@ struct Report {
     accuracy_before: Option<f64>,
     loss: f64,
     accuracy: f64,
+    #[serde(flatten)]
+    finished: Option<Finished>,
     seconds: f64,
 }
 
@@ -196,8 +214,10 @@ pub fn run(run: Run<'_>) -> Result<()> {
     let keep = Keep { checkpoint: &checkpoint, curve: &curve, every: args.checkpoint_every };
     let accuracy = train(&mut trainer, &test, &keep, json)?;
 
-    files::write(output, &trainer.net().to_model().to_onnx())?;
+    let result = trainer.net().to_model();
+    files::write(output, &result.to_onnx())?;
     files::write(&curve, curve_text(trainer.curve()).as_bytes())?;
+    let finished = run.finish.map(|finish| finish(&result, &test)).transpose()?;
     // The result is there; nothing is lost if the state stays.
     let _ = std::fs::remove_file(&checkpoint);
     let report = Report {
@@ -212,6 +232,7 @@ pub fn run(run: Run<'_>) -> Result<()> {
         accuracy_before: before,
         loss: trainer.recent().0,
         accuracy,
+        finished,
         seconds: trainer.seconds(),
     };
     output::report(&report, json, human)
@@ -294,6 +315,13 @@ fn human(report: &Report) -> String {
         report.test_images,
         report.loss
     );
+    if let Some(Finished { plan, plan_accuracy, outside_range }) = &report.finished {
+        let _ = writeln!(
+            text,
+            "under the plan {plan}: {}, {outside_range} inputs out of range",
+            percent(*plan_accuracy)
+        );
+    }
     let _ = writeln!(
         text,
         "{} epochs, {} steps, {}",

@@ -10,6 +10,8 @@ mod bench;
 mod commands;
 #[path = "cli/encrypted.rs"]
 mod encrypted;
+#[path = "cli/pann.rs"]
+mod pann;
 #[path = "cli/parties.rs"]
 mod parties;
 #[path = "cli/polynomial.rs"]

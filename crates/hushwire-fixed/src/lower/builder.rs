@@ -1,12 +1,13 @@
 //! Appends operations to a program and keeps track of scales.
 
 use super::exp2;
-use crate::CurveGate;
+use crate::polynomial::Place;
 use crate::program::{
     FILL, Function, Gate, Linear, Local, Members, Op, Program, Tail, Value, ValueId,
 };
+use crate::{CurveGate, PolynomialOp};
 use hushwire_graph::ParamId;
-use hushwire_plan::{Format, Piecewise, Window};
+use hushwire_plan::{Format, Piecewise, PolynomialGate, Window};
 use hushwire_ring::ConvShape;
 
 /// Bits of the integer factors that bring values to a common step where no whole factor does.
@@ -60,7 +61,7 @@ impl Builder {
     pub(super) fn push(&mut self, name: &str, op: Op, len: usize, step: f64) -> ValueId {
         // Public linear operations keep wires wires; weights make shares; gates make wires.
         let wire = match &op {
-            Op::Input | Op::Gate(_) | Op::Curve(_) => true,
+            Op::Input | Op::Gate(_) | Op::Curve(_) | Op::Polynomial(_) => true,
             Op::Linear(_) | Op::Open { .. } => false,
             Op::AddParam { source, .. } => self.values[*source].wire,
             Op::Local(local) => local.sources().iter().all(|&s| self.values[s].wire),
@@ -227,6 +228,30 @@ impl Builder {
         let gate = CurveGate { source, truncate, width, window, knots, encoding, drop, kept };
         let len = self.len(source);
         Ok(self.push(name, Op::Curve(gate), len, exp2(-format.fractional_bits)))
+    }
+
+    /// Appends a gate that evaluates a composite polynomial. Its output has its input's units.
+    pub(super) fn polynomial(
+        &mut self,
+        name: &str,
+        value: ValueId,
+        format: Format,
+        gate: &PolynomialGate,
+    ) -> Result<ValueId, String> {
+        let sign = gate.sign().map_err(|e| e.to_string())?;
+        let (source, truncate) = self.truncation(name, value, format.fractional_bits);
+        self.fits(format, truncate)?;
+        let step = self.step(source) * exp2(truncate as i32);
+        let place = Place { source, truncate, width: format.width, range: gate.range / step };
+        if place.range < 1.0 {
+            return Err(format!(
+                "a range of {} is less than the unit that its inputs are rounded to, {step}",
+                gate.range
+            ));
+        }
+        let len = self.len(source);
+        let op = Op::Polynomial(PolynomialOp::new(place, gate.alpha, &sign));
+        Ok(self.push(name, op, len, step))
     }
 
     pub(super) fn open(

@@ -268,6 +268,10 @@ impl Lowering<'_> {
                 let format = self.format(&site.name, SiteKind::Activation)?;
                 return self.build.curve(&site.name, value, format, function);
             }
+            Gate::Polynomial(polynomial) => {
+                let format = self.format(&site.name, SiteKind::Activation)?;
+                return self.build.polynomial(&site.name, value, format, polynomial);
+            }
             _ => {}
         }
         let format = self.format(&site.name, SiteKind::Activation)?;
@@ -351,6 +355,7 @@ impl Step {
             Step::Local(_) => "local",
             Step::Gate(_) => "gate",
             Step::Curve(_) => "curve",
+            Step::Polynomial(_) => "polynomial",
             Step::Open { .. } => "output",
         }
     }

@@ -37,6 +37,8 @@ pub enum Architecture {
     Resnet20Cifar10,
     /// ResNet-32 of the same kind.
     Resnet32Cifar10,
+    /// A residual network for studies of many networks: 3 blocks on maps of 16 x 16 to 4 x 4.
+    SmallResnetCifar10,
     /// A fully connected residual network with 25 hidden layers, for signals.
     OscillatorMlp,
 }
@@ -51,7 +53,7 @@ enum Kind {
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Demo,
         Self::CryptonetsMnist,
         Self::LolaMnist,
@@ -62,6 +64,7 @@ impl Architecture {
         Self::CnnCifar10,
         Self::Resnet20Cifar10,
         Self::Resnet32Cifar10,
+        Self::SmallResnetCifar10,
         Self::OscillatorMlp,
     ];
 
@@ -78,6 +81,7 @@ impl Architecture {
             Self::CnnCifar10 => "cnn-cifar10",
             Self::Resnet20Cifar10 => "resnet20-cifar10",
             Self::Resnet32Cifar10 => "resnet32-cifar10",
+            Self::SmallResnetCifar10 => "small-resnet-cifar10",
             Self::OscillatorMlp => "oscillator-mlp",
         }
     }
@@ -95,6 +99,7 @@ impl Architecture {
             Self::CnnCifar10 => "objects: 6 convolutions, 114,688 activations",
             Self::Resnet20Cifar10 => "objects: ResNet-20, 188,416 activations",
             Self::Resnet32Cifar10 => "objects: ResNet-32, 303,104 activations",
+            Self::SmallResnetCifar10 => "objects: a residual network, 9,216 activations",
             Self::OscillatorMlp => "signals: 26 fully connected layers, 1,600 activations",
         }
     }
@@ -115,7 +120,8 @@ impl Architecture {
             | Self::SquaresCifar10
             | Self::CnnCifar10
             | Self::Resnet20Cifar10
-            | Self::Resnet32Cifar10 => Kind::Objects,
+            | Self::Resnet32Cifar10
+            | Self::SmallResnetCifar10 => Kind::Objects,
             Self::OscillatorMlp => Kind::Signals,
             _ => Kind::Digits,
         }
@@ -180,8 +186,9 @@ impl Architecture {
                     net.average_pool(&format!("mean{}", size + 1), Window::new(side, side, 0));
                 }
             }
-            Self::Resnet20Cifar10 => resnet(&mut net, 3),
-            Self::Resnet32Cifar10 => resnet(&mut net, 5),
+            Self::Resnet20Cifar10 => resnet(&mut net, 3, 1),
+            Self::Resnet32Cifar10 => resnet(&mut net, 5, 1),
+            Self::SmallResnetCifar10 => resnet(&mut net, 1, 2),
             Self::OscillatorMlp => {
                 net.dense("fc1", 64);
                 net.activation("act1");
@@ -223,11 +230,12 @@ fn lenet(net: &mut Builder, channels: [usize; 2], hidden: usize) {
     net.activation("act3");
 }
 
-/// Three stages of residual blocks with 16, 32 and 64 channels.
-fn resnet(net: &mut Builder, blocks: usize) {
-    net.conv("conv1", 16, Window::new(3, 1, 1));
+/// Three stages of residual blocks with 16, 32 and 64 channels, or that over `shrink`, on maps whose
+/// sides are as much smaller.
+fn resnet(net: &mut Builder, blocks: usize, shrink: usize) {
+    net.conv("conv1", 16 / shrink, Window::new(3, shrink, 1));
     net.activation("act1");
-    for (stage, channels) in [16, 32, 64].into_iter().enumerate() {
+    for (stage, channels) in [16, 32, 64].map(|c| c / shrink).into_iter().enumerate() {
         for block in 0..blocks {
             let name = |part: &str| format!("stage{}.{block}.{part}", stage + 1);
             let stride = if stage > 0 && block == 0 { 2 } else { 1 };
@@ -239,7 +247,8 @@ fn resnet(net: &mut Builder, blocks: usize) {
             net.activation(&name("act2"));
         }
     }
-    net.average_pool("mean", Window::new(8, 8, 0));
+    let side = 8 / shrink;
+    net.average_pool("mean", Window::new(side, side, 0));
 }
 
 fn metadata(kind: Kind) -> Metadata {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::elementwise::CHUNK;
 use super::part;
+use super::rectified::{Rectified, Setting};
 
 /// What an activation site does to a batch.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Site {
     Groups(Groups),
     /// A piecewise polynomial of each element.
     Piecewise(Piecewise),
+    /// ReLU by a composite polynomial, or with something added; a batch has a setting.
+    Rectified(Box<Rectified>),
 }
 
 /// Rectangular patches on maps.
@@ -68,6 +71,12 @@ impl Site {
         match gate {
             Gate::Exact => Self::Function(activation),
             Gate::Piecewise(function) => Self::Piecewise(function.rounded()),
+            Gate::Polynomial(polynomial) => {
+                let rectifier = polynomial.rectifier();
+                let rectifier =
+                    rectifier.unwrap_or_else(|e| unreachable!("the plan was checked: {e}"));
+                Self::Rectified(Box::new(Rectified::new(rectifier, polynomial.range)))
+            }
             Gate::Patches(channels) => Self::Patches(Patches::new(channels, shape)),
             other => match Grouping::resolve(other, &shape.0) {
                 Grouping::Each => Self::Function(activation),
@@ -101,15 +110,18 @@ impl Site {
 
     /// The value of the site for pre-activations `x`, with `len` elements per sample; `open` gets
     /// the decisions, [`decisions`](Self::decisions) per sample; `earlier` gives those of other sites.
+    /// Gives how many pre-activations are out of the site's range, if it has one.
     pub(crate) fn forward<'a>(
         &self,
         len: usize,
+        setting: Setting,
         x: &[f32],
         to: &mut [f32],
         open: &mut [bool],
         earlier: impl Fn(usize) -> &'a [bool],
-    ) {
+    ) -> usize {
         match self {
+            Self::Rectified(site) => return site.forward(setting, x, to),
             Self::Function(activation) => super::activation::forward(*activation, x, to),
             Self::Identity => to.copy_from_slice(x),
             Self::Zero => to.fill(0.0),
@@ -143,11 +155,20 @@ impl Site {
                 });
             }
         }
+        0
     }
 
     /// Turns the gradient `g` of the site's value into that of the pre-activations `x`.
-    pub(crate) fn backward(&self, len: usize, x: &[f32], open: &[bool], g: &mut [f32]) {
+    pub(crate) fn backward(
+        &self,
+        len: usize,
+        setting: Setting,
+        x: &[f32],
+        open: &[bool],
+        g: &mut [f32],
+    ) {
         match self {
+            Self::Rectified(site) => site.backward(setting, x.len() / len, x, g),
             Self::Function(activation) => super::activation::backward(*activation, x, g),
             Self::Identity => {}
             Self::Zero => g.fill(0.0),

@@ -10,6 +10,7 @@ pub(crate) mod gate;
 pub(crate) mod movement;
 pub(crate) mod norm;
 pub(crate) mod pool;
+pub(crate) mod rectified;
 pub(crate) mod resize;
 
 /// Most parts of a batch that are processed on their own.

@@ -90,6 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let planned = match args.executor {
         Executor::Float => None,
+        Executor::Fixed => Some(network.plan_in_clear(plan, &Settings::default(), calibration)?),
         _ => Some(network.plan(plan, &Settings::default(), calibration)?),
     };
     let mut samples = args.data.load(Split::Test, args.limit)?.peekable();
@@ -123,6 +124,12 @@ pub fn run(args: &Args) -> Result<()> {
         output::note(format!(
             "warning: {count} values were larger than their number formats allow, so some results \
              are wrong; calibrate with more images or more --headroom"
+        ));
+    }
+    if let Some(count @ 1..) = counts.outside_range {
+        output::note(format!(
+            "warning: {count} inputs were outside the range of their composite polynomial, whose \
+             results are anything there; plan with more images or a larger --margin"
         ));
     }
     let report = Report {
@@ -168,6 +175,9 @@ fn human(report: &Report) -> String {
     if let (Some(same), Some(ulps)) = (counts.agreement_fixed, counts.largest_difference_ulps) {
         let _ = writeln!(text, "same label as clear fixed point: {}", percent(same));
         let _ = writeln!(text, "largest difference of a logit to it: {ulps:.0} ulps");
+    }
+    if let Some(outside) = counts.outside_range {
+        let _ = writeln!(text, "inputs outside the range of their polynomial: {outside}");
     }
     let _ = write!(text, "time: {}", output::seconds(counts.seconds));
     text

@@ -15,5 +15,6 @@ pub mod profile;
 pub mod report;
 pub mod run;
 pub mod server;
+pub mod study;
 pub mod train;
 pub mod tune;

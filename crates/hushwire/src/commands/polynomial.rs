@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use hushwire_minimax::{
     ALPHAS, Candidate, Construction, DegreeSet, PolynomialFile, SignPolynomial, search,
 };
 use serde::Serialize;
 
-use crate::args::JsonArg;
+use crate::args::{ConstructionArg, JsonArg};
 use crate::output::{self, Table};
 use crate::progress;
 
@@ -35,7 +34,7 @@ enum Action {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
-        construction: ConstructionArg,
+        way: Way,
         /// Write it to this file, in TOML
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -59,7 +58,7 @@ enum Action {
         #[arg(long, default_value_t = 17, value_parser = clap::value_parser!(u32).range(3..=36))]
         multiplications: u32,
         #[command(flatten)]
-        construction: ConstructionArg,
+        way: Way,
         #[command(flatten)]
         json: JsonArg,
     },
@@ -77,27 +76,10 @@ struct Which {
 }
 
 #[derive(clap::Args, Clone, Copy)]
-struct ConstructionArg {
+struct Way {
     /// How stages are computed
-    #[arg(long, value_enum, default_value_t = Choice::Weighted)]
-    construction: Choice,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Choice {
-    /// Every stage is minimax for the sign on the range where the one before left its output
-    Uniform,
-    /// The last stage minimises the error of ReLU instead: more precise at equal cost
-    Weighted,
-}
-
-impl From<ConstructionArg> for Construction {
-    fn from(arg: ConstructionArg) -> Construction {
-        match arg.construction {
-            Choice::Uniform => Construction::Uniform,
-            Choice::Weighted => Construction::Weighted,
-        }
-    }
+    #[arg(long, value_enum, default_value_t = ConstructionArg::Weighted)]
+    construction: ConstructionArg,
 }
 
 /// A degree set in a report.
@@ -140,14 +122,14 @@ impl Row {
 pub fn run(args: &Args) -> Result<()> {
     match &args.action {
         Action::Table { json } => table(*json),
-        Action::Sign { which, construction, output, json } => {
-            sign(which, (*construction).into(), output.as_deref(), *json)
+        Action::Sign { which, way, output, json } => {
+            sign(which, way.construction.into(), output.as_deref(), *json)
         }
         Action::Check { file, json } => check(file, *json),
-        Action::Search { depth, multiplications, construction, json } => {
+        Action::Search { depth, multiplications, way, json } => {
             let bar = progress::bar(json.json, Some(100), "degree sets");
             let mut tell = |share: f64| bar.set_position((share * 100.0) as u64);
-            let found = search((*construction).into(), *depth, *multiplications, &mut tell)?;
+            let found = search(way.construction.into(), *depth, *multiplications, &mut tell)?;
             bar.finish_and_clear();
             let row = |found: &Candidate| Row::new(&found.degrees, found.error);
             let rows = Rows { polynomials: found.iter().map(row).collect() };

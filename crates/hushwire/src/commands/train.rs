@@ -121,6 +121,7 @@ pub fn run(args: &Args) -> Result<()> {
         source: &args.data,
         output: &args.output,
         measure_first: false,
+        finish: None,
         args: &args.run,
         json: args.json.json,
     })

@@ -26,6 +26,7 @@ fn help_names_every_command() {
         "keys",
         "polynomial",
         "report",
+        "study",
         "profile",
         "bench",
     ] {

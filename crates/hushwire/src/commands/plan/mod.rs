@@ -3,6 +3,7 @@
 mod costs;
 mod encrypted;
 mod match_moments;
+pub mod polynomial;
 mod relu;
 mod smooth;
 mod windows;
@@ -24,6 +25,7 @@ enum What {
     Encrypted(encrypted::Args),
     Costs(costs::Args),
     Smooth(smooth::Args),
+    Polynomial(polynomial::Args),
 }
 
 /// Runs the command.
@@ -35,5 +37,6 @@ pub fn run(args: &Args) -> Result<()> {
         What::Encrypted(args) => encrypted::run(args),
         What::Costs(args) => costs::run(args),
         What::Smooth(args) => smooth::run(args),
+        What::Polynomial(args) => polynomial::run(args),
     }
 }

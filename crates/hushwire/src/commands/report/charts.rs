@@ -75,6 +75,57 @@ pub fn pareto(points: &[Point], cost: &str, accuracy: &str) -> Result<String> {
     Ok(text)
 }
 
+/// A line in a chart.
+pub struct Line {
+    /// Its name.
+    pub label: String,
+    /// Places, values and how far the values may be off.
+    pub points: Vec<(f64, f64, f64)>,
+}
+
+/// Lines with bars for how far their points may be off, and a legend.
+pub fn lines(lines: &[Line], x: &str, y: &str) -> Result<String> {
+    let mut text = String::new();
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let limits = |of: fn(&(f64, f64, f64)) -> [f64; 2]| {
+        let ends = || points().map(of);
+        let least = ends().map(|e| e[0]).fold(f64::INFINITY, f64::min);
+        let most = ends().map(|e| e[1]).fold(f64::NEG_INFINITY, f64::max);
+        if least < most { (least, most) } else { (0.0, 1.0) }
+    };
+    let (left, right) = limits(|p| [p.0; 2]);
+    let (low, high) = limits(|p| [p.1 - p.2, p.1 + p.2]);
+    {
+        let root = SVGBackend::with_string(&mut text, (640, 380)).into_drawing_area();
+        drawn(root.fill(&WHITE))?;
+        let room = 0.03 * (high - low);
+        // Room for the legend to the right of the last point.
+        let end = right + 0.35 * (right - left);
+        let chart = ChartBuilder::on(&root)
+            .margin(10)
+            .x_label_area_size(40)
+            .y_label_area_size(56)
+            .build_cartesian_2d(left..end, low - room..high + room);
+        let mut chart = drawn(chart)?;
+        let mut mesh = chart.configure_mesh();
+        drawn(mesh.light_line_style(WHITE).x_desc(x).y_desc(y).draw())?;
+        for (i, (line, colour)) in lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
+            let values = line.points.iter().map(|p| (p.0, p.1));
+            drawn(chart.draw_series(LineSeries::new(values, colour.stroke_width(2))))?;
+            let bar = |p: &(f64, f64, f64)| {
+                PathElement::new(vec![(p.0, p.1 - p.2), (p.0, p.1 + p.2)], colour.stroke_width(1))
+            };
+            drawn(chart.draw_series(line.points.iter().map(bar)))?;
+            let height = high - (i as f64 + 0.5) * (high - low) / 14.0;
+            let place = EmptyElement::at((right + 0.04 * (right - left), height));
+            let label = Text::new(line.label.clone(), (0, 0), (FONT, 12).into_font().color(colour));
+            drawn(chart.draw_series([place + label]))?;
+        }
+        drawn(root.present())?;
+    }
+    Ok(text)
+}
+
 /// The points that no other one beats in both, from the cheapest on.
 fn front(points: &[Point]) -> Vec<&Point> {
     let mut order: Vec<&Point> = points.iter().collect();
@@ -176,6 +227,19 @@ mod tests {
         let chart = pareto(&points, "bytes", "accuracy").expect("it is drawn");
         assert!(chart.starts_with("<svg") && chart.contains("accuracy in %"));
         assert_eq!(chart.matches("<circle").count(), 4);
+    }
+
+    #[test]
+    fn lines_have_their_points_and_names() {
+        let line = |label: &str, points: &[(f64, f64, f64)]| Line {
+            label: label.to_owned(),
+            points: points.to_vec(),
+        };
+        let drawing = [line("a<b", &[(4.0, 10.0, 2.0), (5.0, 60.0, 1.0)]), line("none", &[])];
+        let chart = lines(&drawing, "alpha", "accuracy").expect("it is drawn");
+        assert!(chart.contains("a&lt;b") && chart.contains("none") && !chart.contains("a<b"));
+        assert!(chart.matches("<polyline").count() >= 3, "{chart}");
+        assert!(lines(&[], "x", "y").expect("nothing is drawn").starts_with("<svg"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `hushwire report`
 
-mod charts;
+pub mod charts;
 mod page;
 mod study;
 

@@ -241,7 +241,9 @@ fn sizes(graph: &Graph, plan: &Plan) -> Vec<[f64; 8]> {
         let gate = plan.site(&graph.node(id).name, SiteKind::Activation).map(|site| &site.gate);
         let mut shares = [0.0; 8];
         match gate {
-            None | Some(Gate::Exact | Gate::Piecewise(_)) => shares[0] = 1.0,
+            None | Some(Gate::Exact | Gate::Piecewise(_) | Gate::Polynomial(_)) => {
+                shares[0] = 1.0;
+            }
             Some(Gate::Identity) => shares[5] = 1.0,
             Some(Gate::Zero) => shares[6] = 1.0,
             Some(Gate::Patches(channels)) => {

@@ -225,7 +225,7 @@ pub fn losses(
     images: &Tensor,
     done: &mut dyn FnMut(),
 ) -> Result<Vec<Vec<f64>>, PolynomialError> {
-    let mut measure = Measure::new(model, images.clone())?;
+    let mut measure = Measure::new(model, images.clone(), false)?;
     let mut of_layer = |layer: &Layer| {
         let mut at = |alpha| {
             let alone = std::slice::from_ref(layer);

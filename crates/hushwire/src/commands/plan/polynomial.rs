@@ -134,7 +134,7 @@ pub fn run(args: &Args) -> Result<()> {
         (None, None) => bail!("--alpha or --budget is needed"),
     };
     let (layers, plan) = fitting.fit(model, &images, &alphas)?;
-    let loss = Measure::new(model, few)?.loss(&plan, &mut |_| {})?;
+    let loss = Measure::new(model, few, false)?.loss(&plan, &mut |_| {})?;
     files::write(&args.output, plan.to_text().as_bytes())?;
     let rows: Vec<Row> = layers
         .iter()

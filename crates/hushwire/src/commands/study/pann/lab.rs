@@ -110,8 +110,11 @@ impl Lab {
         how: Rectifying,
     ) -> Result<Model> {
         let (_, plan) = self.fit(model, alpha)?;
-        let mut net = Net::new(model, Some(&plan))?;
-        net.unfold(&self.train);
+        let mut net = Net::new(model, None)?;
+        let inputs = self.train.first(512);
+        net.unfold(&inputs);
+        net.set_plan(&plan)?;
+        net.settle(&inputs);
         let descent = Descent { rate: 0.02, warmup: 0.2, decay, ..Recipe::default().descent };
         let recipe = Recipe {
             epochs: self.tune_epochs,

@@ -38,8 +38,8 @@ pub struct JsonArg {
 #[derive(Args, Clone)]
 pub struct FittingArgs {
     /// Images whose largest activations decide about ranges
-    #[arg(long = "range-images", value_name = "N", default_value_t = 512, value_parser = positive)]
-    pub images: usize,
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = positive)]
+    pub range_images: usize,
     /// A layer's range is this many times its largest input on those images
     #[arg(long, value_name = "X", default_value_t = 1.25)]
     pub margin: f64,

@@ -212,7 +212,7 @@ impl Fitted {
         let fitting = args.polynomial.fitting.fitting()?;
         let graph = &network.model.graph;
         let preprocess = images::preprocess(graph, &network.path)?;
-        let count = args.polynomial.fitting.images;
+        let count = args.polynomial.fitting.range_images;
         let (images, _) = images::calibration(graph, &preprocess, &args.data, count)?;
         Ok(Fitted { images, fitting, alpha })
     }

@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> Result<()> {
     let model = &network.model;
     let fitting = args.fitting.fitting()?;
     let preprocess = images::preprocess(&model.graph, &network.path)?;
-    let count = args.fitting.images;
+    let count = args.fitting.range_images;
     let (images, origin) = images::calibration(&model.graph, &preprocess, &args.data, count)?;
     let few = images::first(&images, args.loss_images);
     let alphas = match (args.precision.alpha, args.precision.budget) {

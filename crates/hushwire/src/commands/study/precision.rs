@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
     let fitting = args.fitting.fitting()?;
     let preprocess = images::preprocess(&model.graph, &network.path)?;
     let (calibration, ranges) =
-        images::calibration(&model.graph, &preprocess, &args.data, args.fitting.images)?;
+        images::calibration(&model.graph, &preprocess, &args.data, args.fitting.range_images)?;
     let test = Images::load(&args.data, Split::Test, args.limit, &model.graph)?;
     let alphas = if args.alphas.is_empty() { ALPHAS.collect() } else { args.alphas.clone() };
     let mut pass = Pass::default();

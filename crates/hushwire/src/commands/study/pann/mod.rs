@@ -79,7 +79,7 @@ impl Args {
         Size {
             images: or(self.images, 512, 10_000),
             test_images: or(self.test_images, 200, 2000),
-            range_images: self.fitting.images,
+            range_images: self.fitting.range_images,
             epochs: or(self.epochs, 1, 8),
             tune_epochs: or(self.tune_epochs, 1, 2),
         }

@@ -5,6 +5,7 @@
 //! [`Clear`] for tests. `docs/encrypted.md` describes all of it.
 
 mod assemble;
+mod circuit;
 mod ckks;
 mod costs;
 mod execute;
@@ -24,6 +25,7 @@ mod schedule;
 mod sparse;
 
 pub use assemble::assemble;
+pub use circuit::Evaluation;
 #[cfg(feature = "test-support")]
 pub use ckks::danger_insecure_parameters;
 pub use ckks::{CkksMachine, CkksOwner, parameters};

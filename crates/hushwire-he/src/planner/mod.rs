@@ -22,7 +22,7 @@ use crate::schedule::{Schedule, TooDeep};
 use crate::{Counts, Split, assemble};
 
 /// Degrees that are tried, as log2, and the modulus bits that 128-bit security allows each.
-const DEGREES: [(u32, f64); 4] = [(13, 218.0), (14, 438.0), (15, 881.0), (16, 1747.0)];
+pub(crate) const DEGREES: [(u32, f64); 4] = [(13, 218.0), (14, 438.0), (15, 881.0), (16, 1747.0)];
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]

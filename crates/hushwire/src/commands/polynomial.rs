@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use hushwire_he::{CostTable, Evaluation};
 use hushwire_minimax::{
-    ALPHAS, Candidate, Construction, DegreeSet, PolynomialFile, SignPolynomial, search,
+    ALPHAS, Candidate, Circuit, Construction, DegreeSet, PolynomialFile, SignPolynomial, search,
 };
 use serde::Serialize;
 
 use crate::args::{ConstructionArg, JsonArg};
+use crate::encrypted;
 use crate::output::{self, Table};
 use crate::progress;
 
@@ -24,8 +26,12 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// The known polynomials: degrees, depth, multiplications and error for every alpha
+    /// The known polynomials: degrees, depth, multiplications and error for every alpha, and what a
+    /// ciphertext of ReLUs takes: primes, log2 of the ring's degree, time
     Table {
+        /// Costs of encrypted operations, as `plan costs` measures them [default: built-in ones]
+        #[arg(long, value_name = "FILE")]
+        costs: Option<PathBuf>,
         #[command(flatten)]
         json: JsonArg,
     },
@@ -93,6 +99,32 @@ struct Row {
     depth: u32,
     multiplications: u32,
     log2_error: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted: Option<Encrypted>,
+}
+
+/// What ReLUs take on a ciphertext.
+#[derive(Serialize)]
+struct Encrypted {
+    primes: usize,
+    log_degree: u32,
+    seconds: f64,
+}
+
+impl Encrypted {
+    fn new(costs: &CostTable, degrees: &DegreeSet) -> Result<Option<Encrypted>> {
+        let circuit = |degree: &u32| Ok(Circuit::new(*degree)?);
+        let circuits: Vec<&Circuit> =
+            degrees.degrees().iter().map(circuit).collect::<Result<_>>()?;
+        // The last product is that of the input and its sign.
+        let stages = circuits.iter().map(|c| [c.depth(), c.multiplications()]);
+        let stages: Vec<[u32; 2]> = stages.chain([[1, 1]]).collect();
+        Ok(Evaluation::new(costs, &stages).map(|of| Encrypted {
+            primes: of.primes,
+            log_degree: of.log_degree,
+            seconds: of.seconds,
+        }))
+    }
 }
 
 impl Row {
@@ -104,24 +136,27 @@ impl Row {
             depth: degrees.depth(),
             multiplications: degrees.multiplications(),
             log2_error: error.log2(),
+            encrypted: None,
         }
     }
 
-    fn known(alpha: u32, construction: Construction) -> Result<Row> {
+    fn known(alpha: u32, construction: Construction, costs: &CostTable) -> Result<Row> {
         let file = PolynomialFile::known(alpha, construction)?;
         let name = match construction {
             Construction::Uniform => "uniform",
             Construction::Weighted => "weighted",
         };
-        let row = Row::new(&file.polynomial.degrees(), file.certified_error);
-        Ok(Row { alpha: Some(alpha), construction: Some(name), ..row })
+        let degrees = file.polynomial.degrees();
+        let encrypted = Encrypted::new(costs, &degrees)?;
+        let row = Row::new(&degrees, file.certified_error);
+        Ok(Row { alpha: Some(alpha), construction: Some(name), encrypted, ..row })
     }
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     match &args.action {
-        Action::Table { json } => table(*json),
+        Action::Table { costs, json } => table(&encrypted::costs(costs.as_deref())?, *json),
         Action::Sign { which, way, output, json } => {
             sign(which, way.construction.into(), output.as_deref(), *json)
         }
@@ -138,9 +173,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn table(json: JsonArg) -> Result<()> {
+fn table(costs: &CostTable, json: JsonArg) -> Result<()> {
     let constructions = [Construction::Uniform, Construction::Weighted];
-    let known = |alpha| constructions.map(|construction| Row::known(alpha, construction));
+    let known = |alpha| constructions.map(|construction| Row::known(alpha, construction, costs));
     let rows = Rows { polynomials: ALPHAS.flat_map(known).collect::<Result<_>>()? };
     output::report(&rows, json.json, Rows::as_text)
 }
@@ -153,9 +188,19 @@ struct Rows {
 impl Rows {
     fn as_text(&self) -> String {
         let with_alpha = self.polynomials.iter().any(|row| row.alpha.is_some());
-        let heads = ["alpha", "construction", "degrees", "depth", "multiplications", "log2 error"];
-        let skipped = if with_alpha { 0 } else { 2 };
-        let mut table = Table::new(&heads[skipped..]);
+        let heads = [
+            "alpha",
+            "construction",
+            "degrees",
+            "depth",
+            "multiplications",
+            "log2 error",
+            "primes",
+            "log2 N",
+            "ms",
+        ];
+        let shown = if with_alpha { 0..heads.len() } else { 2..6 };
+        let mut table = Table::new(&heads[shown.clone()]);
         for row in &self.polynomials {
             let degrees: Vec<String> = row.degrees.iter().map(u32::to_string).collect();
             let cells = [
@@ -166,7 +211,14 @@ impl Rows {
                 row.multiplications.to_string(),
                 format!("{:.3}", row.log2_error),
             ];
-            table.row(cells.into_iter().skip(skipped));
+            let number =
+                |of: fn(&Encrypted) -> String| row.encrypted.as_ref().map(of).unwrap_or_default();
+            let encrypted = [
+                number(|e| e.primes.to_string()),
+                number(|e| e.log_degree.to_string()),
+                number(|e| format!("{:.0}", 1e3 * e.seconds)),
+            ];
+            table.row(cells.into_iter().chain(encrypted).skip(shown.start).take(shown.len()));
         }
         table.to_string()
     }

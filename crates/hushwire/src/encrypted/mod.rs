@@ -11,8 +11,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use hushwire_graph::Tensor;
 use hushwire_he::{
-    CkksMachine, CkksOwner, Counts, EncryptedPlan, Executor, Interface, KeySet, MAX_PLAN_BYTES,
-    Network as Normal, Planned, Program, Ranges, Settings, assemble, plan,
+    CkksMachine, CkksOwner, CostTable, Counts, EncryptedPlan, Executor, Interface, KeySet,
+    MAX_PLAN_BYTES, Network as Normal, Planned, Program, Ranges, Settings, assemble, plan,
 };
 use serde::Serialize;
 
@@ -61,6 +61,13 @@ pub struct Session<'a> {
     machine: &'a CkksMachine,
     executor: Executor<'a, CkksMachine>,
     flood: f64,
+}
+
+/// The costs of encrypted operations in a file, or the built-in ones.
+pub fn costs(path: Option<&Path>) -> Result<CostTable> {
+    let Some(path) = path else { return Ok(CostTable::built_in()) };
+    let read = || -> Result<CostTable> { Ok(CostTable::parse(&std::fs::read_to_string(path)?)?) };
+    read().with_context(|| format!("cannot use the costs {}", path.display()))
 }
 
 /// Finds a plan for a network and images that show how large its values get.

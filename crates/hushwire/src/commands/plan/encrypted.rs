@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use hushwire_data::Source;
-use hushwire_he::{CostTable, Counts, Interface, Line, Objective, Parameters, Settings};
+use hushwire_he::{Counts, Interface, Line, Objective, Parameters, Settings};
 use serde::Serialize;
 
 use crate::args::JsonArg;
-use crate::encrypted::find_plan;
+use crate::encrypted::{costs, find_plan};
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::network::Network;
 use crate::output::{self, Table, bytes, grouped};
@@ -89,14 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         None => images::synthetic(graph)?,
     };
-    let costs = match &args.costs {
-        None => CostTable::built_in(),
-        Some(path) => {
-            let read =
-                || -> Result<CostTable> { Ok(CostTable::parse(&std::fs::read_to_string(path)?)?) };
-            read().with_context(|| format!("cannot use the costs {}", path.display()))?
-        }
-    };
+    let costs = costs(args.costs.as_deref())?;
     let machine = costs.machine.clone();
     let settings = Settings {
         objective: match args.objective {

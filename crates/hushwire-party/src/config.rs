@@ -155,13 +155,13 @@ pub struct ClientConfig {
     pub link: Option<LineConfig>,
 }
 
-mod defaults {
+pub(crate) mod defaults {
     use hushwire_mpc::Comparison;
 
-    pub(super) fn timeout() -> u64 {
+    pub(crate) fn timeout() -> u64 {
         30
     }
-    pub(super) fn sessions() -> usize {
+    pub(crate) fn sessions() -> usize {
         16
     }
     pub(super) fn batch() -> u32 {
@@ -187,19 +187,33 @@ mod defaults {
     }
 }
 
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|e| ConfigError::Syntax { path: path.to_owned(), source: Box::new(e) })
+/// What all configuration files have.
+pub(crate) trait ConfigFile: DeserializeOwned {
+    /// Paths that are relative to the file.
+    fn paths(&mut self) -> Vec<&mut PathBuf>;
+
+    /// Refuses values that cannot be.
+    fn check(&self) -> Result<(), ConfigError>;
+
+    /// Reads a file.
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|e| ConfigError::Syntax { path: path.to_owned(), source: Box::new(e) })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.paths().into_iter().for_each(|path| *path = folder.join(&*path));
+        config.check()?;
+        Ok(config)
+    }
 }
 
-/// Makes relative paths relative to the file they stand in.
-pub(crate) fn rebase<'a>(file: &Path, paths: impl IntoIterator<Item = &'a mut PathBuf>) {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    for path in paths {
-        *path = folder.join(&*path);
+/// Refuses a server that no client may connect to.
+pub(crate) fn check_clients(clients: &[PathBuf]) -> Result<(), ConfigError> {
+    if clients.is_empty() {
+        return Err(field("clients", "nobody may connect; list a client's certificate"));
     }
+    Ok(())
 }
 
 pub(crate) fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
@@ -212,15 +226,22 @@ impl ServerConfig {
     /// # Errors
     /// [`ConfigError`], which names file and field.
     pub fn load(path: &Path) -> Result<ServerConfig, ConfigError> {
-        let mut config: ServerConfig = read(path)?;
-        let ServerConfig { identity, clients, model, plan, state, helper, .. } = &mut config;
-        let single = [identity, model, plan, state, &mut helper.certificate];
-        rebase(path, single.into_iter().chain(clients));
-        config.check()?;
-        Ok(config)
+        ConfigFile::read(path)
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn tls(&self) -> TlsOptions {
+        tls(self.timeout_seconds, self.link, self.max_sessions)
+    }
+}
+
+impl ConfigFile for ServerConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let ServerConfig { identity, clients, model, plan, state, helper, .. } = self;
+        let single = [identity, model, plan, state, &mut helper.certificate];
+        single.into_iter().chain(clients).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
         positive("timeout_seconds", self.timeout_seconds)?;
         positive("max_sessions", self.max_sessions as u64)?;
         positive("max_batch", self.max_batch.into())?;
@@ -229,14 +250,8 @@ impl ServerConfig {
         if self.max_stored > MAX_STORED {
             return Err(field("max_stored", format!("at most {MAX_STORED} are possible")));
         }
-        if self.clients.is_empty() {
-            return Err(field("clients", "nobody may connect; list a client's certificate"));
-        }
+        check_clients(&self.clients)?;
         check_line(self.link)
-    }
-
-    pub(crate) fn tls(&self) -> TlsOptions {
-        tls(self.timeout_seconds, self.link, self.max_sessions)
     }
 }
 
@@ -246,14 +261,21 @@ impl HelperConfig {
     /// # Errors
     /// [`ConfigError`], which names file and field.
     pub fn load(path: &Path) -> Result<HelperConfig, ConfigError> {
-        let mut config: HelperConfig = read(path)?;
-        let HelperConfig { identity, servers, clients, state, .. } = &mut config;
-        rebase(path, [identity, state].into_iter().chain(servers).chain(clients));
-        config.check()?;
-        Ok(config)
+        ConfigFile::read(path)
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn tls(&self) -> TlsOptions {
+        tls(self.timeout_seconds, self.link, 2 * self.max_sessions)
+    }
+}
+
+impl ConfigFile for HelperConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let HelperConfig { identity, servers, clients, state, .. } = self;
+        [identity, state].into_iter().chain(servers).chain(clients).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
         positive("timeout_seconds", self.timeout_seconds)?;
         positive("max_sessions", self.max_sessions as u64)?;
         positive("max_batch", self.max_batch.into())?;
@@ -266,10 +288,6 @@ impl HelperConfig {
         }
         check_line(self.link)
     }
-
-    pub(crate) fn tls(&self) -> TlsOptions {
-        tls(self.timeout_seconds, self.link, 2 * self.max_sessions)
-    }
 }
 
 impl ClientConfig {
@@ -278,17 +296,7 @@ impl ClientConfig {
     /// # Errors
     /// [`ConfigError`], which names file and field.
     pub fn load(path: &Path) -> Result<ClientConfig, ConfigError> {
-        let mut config: ClientConfig = read(path)?;
-        let ClientConfig { identity, state, server, helper, .. } = &mut config;
-        rebase(path, [identity, state, &mut server.certificate, &mut helper.certificate]);
-        config.check()?;
-        Ok(config)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        positive("timeout_seconds", self.timeout_seconds)?;
-        self.pin()?;
-        check_line(self.link)
+        ConfigFile::read(path)
     }
 
     /// The network that must be served.
@@ -299,5 +307,18 @@ impl ClientConfig {
 
     pub(crate) fn tls(&self) -> TlsOptions {
         tls(self.timeout_seconds, self.link, 1)
+    }
+}
+
+impl ConfigFile for ClientConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let ClientConfig { identity, state, server, helper, .. } = self;
+        vec![identity, state, &mut server.certificate, &mut helper.certificate]
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        self.pin()?;
+        check_line(self.link)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hushwire_net::{Incoming, Listener, Role, agree};
 
-use crate::config::{load_certificates, load_identity};
+use crate::config::{ConfigFile as _, load_certificates, load_identity};
 use crate::seats::Seat;
 use crate::service::{self, Host};
 use crate::wire::farewell;

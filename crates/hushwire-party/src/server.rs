@@ -9,7 +9,7 @@ use hushwire_graph::Model;
 use hushwire_net::{Identity, Incoming, Listener, PeerCertificate, Role, TlsOptions};
 use hushwire_plan::{MAX_BYTES, Plan};
 
-use crate::config::{load_certificate, load_certificates, load_identity};
+use crate::config::{ConfigFile as _, load_certificate, load_certificates, load_identity};
 use crate::model_key::ModelKeyFile;
 use crate::seats::Seat;
 use crate::service::{self, Host};

@@ -13,7 +13,7 @@ use hushwire_net::{
 use zeroize::Zeroizing;
 
 use super::{Client, Meters, cpu_seconds};
-use crate::config::{load_certificate, load_identity};
+use crate::config::{ConfigFile as _, load_certificate, load_identity};
 use crate::description::PROTOCOL;
 use crate::hooks::Stage;
 use crate::model_key::random;

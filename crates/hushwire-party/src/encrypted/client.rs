@@ -17,7 +17,7 @@ use super::messages::{
     send_ciphertext, send_piece,
 };
 use super::{EncryptedClientConfig, EncryptedError};
-use crate::config::{load_certificate, load_identity};
+use crate::config::{ConfigFile as _, load_certificate, load_identity};
 use crate::files::{Disk, private_dir, write_whole};
 use crate::model_key::random;
 use crate::report::cpu_seconds;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hushwire_net::TlsOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{check_line, field, positive, read, rebase, tls};
+use crate::config::{ConfigFile, check_clients, check_line, defaults as common, positive, tls};
 use crate::{ConfigError, LineConfig, PeerConfig};
 
 /// `server.toml` of encrypted inference.
@@ -25,10 +25,10 @@ pub struct EncryptedServerConfig {
     /// Directory for the clients' public keys; made if needed.
     pub state: PathBuf,
     /// How long to wait for a client without progress.
-    #[serde(default = "defaults::timeout")]
+    #[serde(default = "common::timeout")]
     pub timeout_seconds: u64,
     /// Sessions at once; more are declined.
-    #[serde(default = "defaults::sessions")]
+    #[serde(default = "common::sessions")]
     pub max_sessions: usize,
     /// Memory of weights, keys and encrypted values together, in 2^20 bytes: as many sessions are held
     /// at once as fit.
@@ -65,14 +65,8 @@ pub struct EncryptedClientConfig {
 }
 
 mod defaults {
-    pub(super) fn timeout() -> u64 {
-        30
-    }
     pub(super) fn client_timeout() -> u64 {
         300
-    }
-    pub(super) fn sessions() -> usize {
-        16
     }
     pub(super) fn memory() -> u64 {
         4096
@@ -88,26 +82,27 @@ impl EncryptedServerConfig {
     /// # Errors
     /// [`ConfigError`], which names file and field.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read(path)?;
-        let Self { identity, clients, model, plan, state, .. } = &mut config;
-        rebase(path, [identity, model, plan, state].into_iter().chain(clients));
-        config.check()?;
-        Ok(config)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        positive("timeout_seconds", self.timeout_seconds)?;
-        positive("max_sessions", self.max_sessions as u64)?;
-        positive("memory_mib", self.memory_mib)?;
-        positive("cache_mib", self.cache_mib)?;
-        if self.clients.is_empty() {
-            return Err(field("clients", "nobody may connect; list a client's certificate"));
-        }
-        check_line(self.link)
+        ConfigFile::read(path)
     }
 
     pub(crate) fn tls(&self) -> TlsOptions {
         tls(self.timeout_seconds, self.link, self.max_sessions)
+    }
+}
+
+impl ConfigFile for EncryptedServerConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let Self { identity, clients, model, plan, state, .. } = self;
+        [identity, model, plan, state].into_iter().chain(clients).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        positive("max_sessions", self.max_sessions as u64)?;
+        positive("memory_mib", self.memory_mib)?;
+        positive("cache_mib", self.cache_mib)?;
+        check_clients(&self.clients)?;
+        check_line(self.link)
     }
 }
 
@@ -117,19 +112,22 @@ impl EncryptedClientConfig {
     /// # Errors
     /// [`ConfigError`], which names file and field.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read(path)?;
-        let Self { identity, state, server, .. } = &mut config;
-        rebase(path, [identity, state, &mut server.certificate]);
-        config.check()?;
-        Ok(config)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        positive("timeout_seconds", self.timeout_seconds)?;
-        check_line(self.link)
+        ConfigFile::read(path)
     }
 
     pub(crate) fn tls(&self) -> TlsOptions {
         tls(self.timeout_seconds, self.link, 1)
+    }
+}
+
+impl ConfigFile for EncryptedClientConfig {
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let Self { identity, state, server, .. } = self;
+        vec![identity, state, &mut server.certificate]
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        positive("timeout_seconds", self.timeout_seconds)?;
+        check_line(self.link)
     }
 }

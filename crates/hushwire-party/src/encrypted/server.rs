@@ -15,7 +15,7 @@ use super::messages::{
 };
 use super::weights::{Weights, read_plan};
 use super::{EncryptedError, EncryptedServerConfig};
-use crate::config::{load_certificates, load_identity};
+use crate::config::{ConfigFile as _, load_certificates, load_identity};
 use crate::report::cpu_seconds;
 use crate::seats::Seat;
 use crate::service::{self, Host};

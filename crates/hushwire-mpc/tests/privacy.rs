@@ -11,6 +11,7 @@ use hushwire_graph::{Model, Params, Tensor};
 use hushwire_mpc::world::{Keys, Links, offline, online};
 use hushwire_mpc::{Comparison, Job};
 use hushwire_net::{FRAME_HEADER_LEN, Interceptor, LinkOptions, Phase, Role, Verdict};
+use hushwire_plan::{ChannelGate, Cluster, Clusters, Gate, Plan, Prototype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -22,12 +23,13 @@ const BATCH: usize = 40;
 /// Runs a network and gives all that is sent, joined per route.
 fn record(
     model: &Model,
+    gates: &[(usize, Gate)],
     params: &Params,
     comparison: Comparison,
     input: &Tensor,
     seed: u64,
 ) -> Streams {
-    let plan = plan(model, &[], &Settings::default());
+    let plan = plan(model, gates, &Settings::default());
     let program = Arc::new(lower(&model.graph, &plan).unwrap());
     let weights = Weights::<u32>::quantise(&program, params);
     let job = Job::new(program, BATCH, comparison);
@@ -98,39 +100,60 @@ fn zero_weights(model: &Model) -> Params {
     Params::new(zeros)
 }
 
+/// Patches at the first activation, and decisions of theirs beside others at the second.
+fn copying(model: &Model) -> Vec<(usize, Gate)> {
+    let cluster = |gate, form: &[(u32, i32)]| Cluster { gate, form: form.to_vec(), copies: None };
+    let (small, large) = (ChannelGate::Patch(1, 2), ChannelGate::Patch(3, 3));
+    let node = &Plan::exact(&model.graph).sites[0].node;
+    let copy = |gate, channel| Cluster {
+        copies: Some(Prototype { node: node.clone(), channel }),
+        ..cluster(gate, &[])
+    };
+    let list = vec![copy(small, 0), copy(large, 1), cluster(small, &[(1, 1), (2, 1)])];
+    vec![
+        (0, Gate::Patches(vec![small, large, ChannelGate::Identity, large])),
+        (1, Gate::Clusters(Clusters { of_channel: vec![0, 2, 2, 1], list })),
+    ]
+}
+
 #[test]
 fn messages_look_random_whatever_input_and_weights() {
     let model = varied();
-    let zeros = zero_weights(&model);
-    for comparison in [Comparison::Digits, Comparison::Dcf] {
-        let cases = [
-            ("an image", &model.params, images(&model, BATCH, 5)),
-            ("all black", &model.params, constant(&model, 0.0)),
-            ("all bright", &model.params, constant(&model, 1.0)),
-            ("no weights", &zeros, images(&model, BATCH, 5)),
-            ("nothing at all", &zeros, constant(&model, 0.0)),
-        ];
-        let mut first: Option<Streams> = None;
-        for (seed, (what, params, input)) in cases.into_iter().enumerate() {
-            let streams = record(&model, params, comparison, &input, 40 + seed as u64);
-            for (route, bytes) in &streams {
-                let worst = worst_score(bytes);
-                assert!(worst < ALARM, "{comparison}, {what}, {route:?}: {worst}");
-                if let Some(first) = &first {
-                    assert_eq!(first[route].len(), bytes.len(), "sizes depend on the job alone");
-                    let worst = worst_score(&difference(&first[route], bytes));
-                    assert!(worst < ALARM, "{comparison}, {what} against the first, {route:?}");
-                }
+    let all = [Comparison::Digits, Comparison::Dcf];
+    for (gates, comparison) in all.into_iter().flat_map(|c| [(vec![], c), (copying(&model), c)]) {
+        looks_random(&model, &gates, comparison);
+    }
+}
+
+fn looks_random(model: &Model, gates: &[(usize, Gate)], comparison: Comparison) {
+    let zeros = zero_weights(model);
+    let cases = [
+        ("an image", &model.params, images(model, BATCH, 5)),
+        ("all black", &model.params, constant(model, 0.0)),
+        ("all bright", &model.params, constant(model, 1.0)),
+        ("no weights", &zeros, images(model, BATCH, 5)),
+        ("nothing at all", &zeros, constant(model, 0.0)),
+    ];
+    let mut first: Option<Streams> = None;
+    for (seed, (what, params, input)) in cases.into_iter().enumerate() {
+        let streams = record(model, gates, params, comparison, &input, 40 + seed as u64);
+        for (route, bytes) in &streams {
+            let worst = worst_score(bytes);
+            assert!(worst < ALARM, "{comparison}, {what}, {route:?}: {worst}");
+            if let Some(first) = &first {
+                assert_eq!(first[route].len(), bytes.len(), "sizes depend on the job alone");
+                let worst = worst_score(&difference(&first[route], bytes));
+                assert!(worst < ALARM, "{comparison}, {what} against the first, {route:?}");
             }
-            first.get_or_insert(streams);
         }
+        first.get_or_insert(streams);
     }
 }
 
 #[test]
 fn a_bundle_used_twice_fails_the_same_tests() {
     let model = varied();
-    let record = |input: &Tensor| record(&model, &model.params, Comparison::Digits, input, 60);
+    let record = |input: &Tensor| record(&model, &[], &model.params, Comparison::Digits, input, 60);
     let (a, b) = (record(&constant(&model, 0.0)), record(&constant(&model, 1.0)));
     for route in a.keys().filter(|(phase, ..)| *phase == Phase::Online) {
         let worst = worst_score(&difference(&a[route], &b[route]));

@@ -36,11 +36,15 @@ impl Ledger {
         known.insert((op, part), opened.clone());
     }
 
-    /// `own` decisions followed by those at some places. Gates run in the order of the program, so
-    /// what is copied has been noted.
+    /// `own` decisions followed by those at some places. Gates run in the order of the program, which
+    /// has those that decide before those that copy.
     pub(crate) fn extended(&self, own: &Bits, places: &[Place]) -> Bits {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |p: &Place| known.get(&(p.op, p.part)).is_some_and(|bits| bits.get(p.decision));
+        let at = |p: &Place| {
+            let bits = known.get(&(p.op, p.part));
+            bits.unwrap_or_else(|| unreachable!("gate {} is copied before it decides", p.op))
+                .get(p.decision)
+        };
         Bits::from_fn(own.len() + places.len(), |i| match i.checked_sub(own.len()) {
             None => own.get(i),
             Some(copy) => at(&places[copy]),
@@ -62,7 +66,7 @@ pub(super) fn masks(own: &Bits, places: &[Place], [p0, p1]: [&Prf; 2]) -> Bits {
         None => own.get(i),
         Some(copy) => {
             let place = &places[copy];
-            parts.get(&(place.op, place.part)).is_some_and(|bits| bits.get(place.decision))
+            parts[&(place.op, place.part)].get(place.decision)
         }
     })
 }

@@ -27,11 +27,15 @@
 //! log_scale = 33.0
 //! stage = { level = 3, split = { giant = 1 } }
 //! ```
+//!
+//! Gates of an activation plan are kept in it as they stand there, so that whoever encodes the weights
+//! needs no other file.
 
 use std::fmt;
 use std::str::FromStr;
 
 use hushwire_graph::Graph;
+use hushwire_plan::{CheckError, Plan, Site};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::layout::LayoutError;
@@ -73,6 +77,9 @@ pub struct EncryptedPlan {
     /// Every value of the network in normal form.
     #[serde(rename = "value")]
     pub values: Vec<ValuePlan>,
+    /// Gates of an activation plan that stand for activations.
+    #[serde(rename = "site", default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<Site>,
 }
 
 /// Ring and primes.
@@ -190,6 +197,9 @@ pub enum PlanError {
         /// The network at hand.
         got: String,
     },
+    /// Its gates are not those of an activation plan for the network.
+    #[error("the encrypted plan's gates do not fit: {0}")]
+    Gates(#[from] CheckError),
     /// A part of it does not fit.
     #[error("the encrypted plan does not fit at {place}: {reason}")]
     Unfit {
@@ -229,16 +239,21 @@ impl EncryptedPlan {
         toml::to_string(self).unwrap_or_else(|e| unreachable!("a plan is always valid TOML: {e}"))
     }
 
-    /// Checks that the plan was made for this graph.
+    /// Checks that the plan was made for this graph, and that its gates fit.
     ///
     /// # Errors
-    /// [`PlanError::OtherNetwork`].
+    /// [`PlanError::OtherNetwork`], [`PlanError::Gates`].
     pub fn check_graph(&self, graph: &Graph) -> Result<(), PlanError> {
         let got = hushwire_plan::architecture_hash(graph);
-        if got == self.architecture {
-            return Ok(());
+        if got != self.architecture {
+            return Err(PlanError::OtherNetwork { expected: self.architecture.clone(), got });
         }
-        Err(PlanError::OtherNetwork { expected: self.architecture.clone(), got })
+        let mut gates = Plan::exact(graph);
+        let replaced =
+            |site: &Site| self.sites.iter().any(|s| s.node == site.node && s.kind == site.kind);
+        gates.sites.retain(|site| !replaced(site));
+        gates.sites.extend_from_slice(&self.sites);
+        Ok(gates.check(graph)?)
     }
 
     /// Checks what does not depend on the network: extents, levels, scales.

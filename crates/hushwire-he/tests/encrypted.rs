@@ -4,17 +4,18 @@
 
 mod common;
 
-use common::{difference, float, input, lola};
+use common::{difference, float, float_under, input, lola, rectified, with_polynomial};
 use hushwire_he::{
     CkksMachine, CkksOwner, Counted, EncryptedPlan, Executor, Interface, KeyHolder, KeySet, Layout,
     Network, Place, PlanError, Ranges, Settings, assemble, parameters, plan,
 };
+use hushwire_plan::PolynomialGate;
 use proptest::prelude::*;
 
 #[test]
 fn encrypted_inference_agrees_with_the_clear_one() {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let numbers = |seed| input(&model, seed).into_iter().map(f64::from).collect();
     let inputs: Vec<Vec<f64>> = (0..8).map(numbers).collect();
     let ranges = Ranges::measure(&network, &inputs);
@@ -73,9 +74,53 @@ fn encrypted_inference_agrees_with_the_clear_one() {
 }
 
 #[test]
+fn gates_of_an_activation_plan_run_encrypted() {
+    let model = rectified();
+    let gates = with_polynomial(&model, PolynomialGate::new(5, 8.0));
+    let network = Network::new(&model, &gates.sites).unwrap();
+    let numbers = |seed| input(&model, seed).into_iter().map(f64::from).collect();
+    let inputs: Vec<Vec<f64>> = (0..8).map(numbers).collect();
+    let ranges = Ranges::measure(&network, &inputs);
+    let t = std::time::Instant::now();
+    let depths = network.depths();
+    for (i, v) in network.values.iter().enumerate() {
+        eprintln!("{i} {} depth {} plain {} max {:.3} rms {:.3} {:?}", v.name, depths[i], network.plain()[i], ranges.values[i].max, ranges.values[i].rms, v.stage.as_ref().map(|s| (s.terms.iter().map(|t| (t.source, t.matrix.is_some())).collect::<Vec<_>>(), s.product)));
+    }
+    for n in [14, 15] {
+        let s = hushwire_he::Schedule::new(&network, &ranges, n, if n == 14 { 438.0 } else { 881.0 });
+        eprintln!("{n} {:?} {s:?}", t.elapsed());
+    }
+    let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
+    eprintln!("{:?}", t.elapsed());
+
+    // The file has the gates: no other is needed.
+    let mut read = EncryptedPlan::from_bytes(planned.plan.to_text().as_bytes()).unwrap();
+    assert_eq!(read.sites, network.sites);
+    read.check_graph(&model.graph).unwrap();
+    let network = Network::new(&model, &read.sites).unwrap();
+    let program = assemble(&network, &read).unwrap();
+
+    let owner = CkksOwner::generate(&parameters(&read.parameters).unwrap()).unwrap();
+    let interface = Interface::of(&program, &read);
+    let keys = owner.keys(&interface.needs, || ()).unwrap();
+    let machine = CkksMachine::new(keys.evaluation);
+    let executor = Executor::new(&program, &network, &machine).unwrap();
+    let x = input(&model, 11);
+    let encrypted = interface.encrypt(&owner, &[&x]).unwrap();
+    let result = executor.run(encrypted, |_| ()).unwrap();
+    let logits = interface.decrypt(&owner, &result, 1).unwrap();
+    let logits: Vec<f64> = logits.into_iter().map(f64::from).collect();
+    let float = float_under(&model, &gates, &x);
+    assert!(difference(&logits, &float) < 0.02, "{logits:?} against {float:?}");
+
+    read.sites[0].node = "elsewhere".to_owned();
+    assert!(matches!(read.check_graph(&model.graph), Err(PlanError::Gates(_))));
+}
+
+#[test]
 fn interfaces_and_keys_that_do_not_fit_are_refused() {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
     let ranges = Ranges::measure(&network, &inputs);
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
@@ -120,7 +165,7 @@ fn interfaces_and_keys_that_do_not_fit_are_refused() {
 #[test]
 fn plans_that_do_not_fit_are_refused() {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
     let ranges = Ranges::measure(&network, &inputs);
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();

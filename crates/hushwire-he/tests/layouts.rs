@@ -44,13 +44,14 @@ fn plan(log_degree: u32, input: &str, layers: [Layer<'_>; 3]) -> EncryptedPlan {
             value("square2", second.0, 1, 49.0, stage(2, second)),
             value("logits", third.0, 1, 65.0, stage(1, third)),
         ],
+        sites: Vec::new(),
     }
 }
 
 /// Runs a plan and compares result and counts; the counts.
 fn check(plan: &EncryptedPlan) -> (Program, Counts) {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let program = assemble(&network, plan).unwrap();
     let primes = plan.parameters.data_bits.iter().map(|b| f64::from(*b).exp2() * 1.001).collect();
     let machine = Clear::new(program.slots, primes).with_rotations(program.rotations().into_keys());
@@ -108,7 +109,7 @@ fn lines(program: &Program) -> Vec<String> {
 /// The planner's program for the same network.
 fn planned() -> Program {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let inputs = [input(&model, 1).into_iter().map(f64::from).collect()];
     let ranges = Ranges::measure(&network, &inputs);
     hushwire_he::plan(&network, &model.graph, &ranges, &Settings::default()).unwrap().program
@@ -121,7 +122,7 @@ fn results_that_show_partial_sums_are_refused() {
         ("i:100@1 copy:64@128", &[4096, 2048, 1024, 512, 256, 128], 32),
         ("i:10@1", &[64, 32, 16], 4),
     ];
-    let network = Network::new(&lola(3)).unwrap();
+    let network = Network::new(&lola(3), &[]).unwrap();
     let refused = assemble(&network, &plan(13, "aligned", layers)).unwrap_err().to_string();
     assert!(refused.contains("`logits`") || refused.contains("logits"), "{refused}");
     assert!(refused.contains("partial sum"), "{refused}");

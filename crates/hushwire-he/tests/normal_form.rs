@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{difference, float, input, weights};
+use common::{difference, float, float_under, input, rectified, weights, with_polynomial};
 use hushwire_graph::Model;
 use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_he::Network;
+use hushwire_plan::{Gate, Plan, PolynomialGate};
 
 /// Two paths of convolutions with borders, pooling, a shift per channel, a quadratic and a cubic
 /// polynomial, a sum and a join.
@@ -43,7 +44,7 @@ fn branching() -> Model {
 #[test]
 fn the_normal_form_computes_the_same() {
     let model = branching();
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     for seed in 0..4 {
         let x = input(&model, seed);
         let values: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
@@ -65,10 +66,42 @@ fn with_relu() -> Model {
 
 #[test]
 fn comparisons_are_refused_all_at_once_and_by_name() {
-    let refusal = Network::new(&with_relu()).unwrap_err();
+    let refusal = Network::new(&with_relu(), &[]).unwrap_err();
     let names: Vec<&str> = refusal.nodes.iter().map(|node| node.node.as_str()).collect();
     assert_eq!(names, ["relu", "max"]);
     let text = refusal.to_string();
     assert!(text.contains("Relu needs comparisons") && text.contains("degree 2 to 7"), "{text}");
     assert!(text.contains("an average over the same windows"), "{text}");
+}
+
+/// Products of the stages' circuits, in the places where the plan has polynomials.
+#[test]
+fn composite_polynomials_are_products() {
+    let model = rectified();
+    for alpha in [4, 7, 10] {
+        let gate = PolynomialGate::new(alpha, 8.0);
+        let plan = with_polynomial(&model, gate);
+        let network = Network::new(&model, &plan.sites).unwrap();
+        let products = network.values.iter().filter_map(|v| v.stage.as_ref());
+        let products = products.filter(|s| s.product != hushwire_he::Product::None).count();
+        let degrees = gate.sign().unwrap().degrees();
+        assert_eq!(products as u32, degrees.multiplications(), "alpha {alpha}");
+        for seed in 0..4 {
+            let x = input(&model, seed);
+            let values: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+            let trace = network.trace(&values);
+            let float = float_under(&model, &plan, &x);
+            assert!(difference(trace.values.last().unwrap(), &float) < 1e-3, "alpha {alpha}");
+        }
+    }
+}
+
+#[test]
+fn gates_that_compare_nothing_are_linear() {
+    let model = with_relu();
+    let mut plan = Plan::exact(&model.graph);
+    plan.sites[0].gate = Gate::Identity;
+    let refusal = Network::new(&model, &plan.sites).unwrap_err();
+    let names: Vec<&str> = refusal.nodes.iter().map(|node| node.node.as_str()).collect();
+    assert_eq!(names, ["max"]);
 }

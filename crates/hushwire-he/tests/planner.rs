@@ -33,7 +33,7 @@ fn run(planned: &Planned, network: &Network, x: &[f32]) -> Vec<f64> {
 #[test]
 fn lola_in_its_best_layouts() {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let inputs: Vec<Vec<f64>> =
         (0..8).map(|seed| input(&model, seed).into_iter().map(f64::from).collect()).collect();
     let ranges = Ranges::measure(&network, &inputs);
@@ -46,7 +46,7 @@ fn lola_in_its_best_layouts() {
 #[test]
 fn many_images_have_one_element_per_ciphertext() {
     let model = lola(3);
-    let network = Network::new(&model).unwrap();
+    let network = Network::new(&model, &[]).unwrap();
     let images: Vec<Vec<f32>> = (0..3).map(|seed| input(&model, seed)).collect();
     let inputs: Vec<Vec<f64>> =
         images.iter().map(|x| x.iter().map(|x| f64::from(*x)).collect()).collect();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use hushwire_graph::{Activation, Graph, Model, Node, NodeId, Op, Params};
+use hushwire_plan::{ChannelGate, Gate, Site, SiteKind};
 use zeroize::Zeroizing;
 
 use super::maps;
@@ -34,14 +35,21 @@ impl fmt::Display for Refusal {
 }
 
 impl Network {
-    /// The normal form of a model whose activations are polynomials.
+    /// The normal form of a model whose activations are polynomials, or are made polynomials or
+    /// linear by the gates that an activation plan has at `sites`.
     ///
     /// # Errors
     /// Every node that cannot be computed: comparisons above all.
-    pub fn new(model: &Model) -> Result<Self, Refusal> {
+    pub fn new(model: &Model, sites: &[Site]) -> Result<Self, Refusal> {
         let Model { graph, params } = model;
-        let mut build =
-            Build { graph, params, values: Vec::new(), forms: Vec::new(), refused: Vec::new() };
+        let mut build = Build {
+            graph,
+            params,
+            sites,
+            values: Vec::new(),
+            forms: Vec::new(),
+            refused: Vec::new(),
+        };
         let consumers = graph.consumers();
         for (id, node) in graph.iter() {
             let form = build.node(node).unwrap_or_else(|reason| {
@@ -59,7 +67,9 @@ impl Network {
         let output = build.forms[graph.output.0].clone();
         build.materialise(graph.node(graph.output), output);
         if build.refused.is_empty() {
-            Ok(Self { values: build.values })
+            let replaced = sites.iter().filter(|site| site.gate != Gate::Exact);
+            let replaced = replaced.map(|site| Site { format: None, ..site.clone() });
+            Ok(Self { values: build.values, sites: replaced.collect() })
         } else {
             Err(Refusal { nodes: build.refused })
         }
@@ -68,14 +78,14 @@ impl Network {
 
 /// The value of a node as an affine map of values.
 #[derive(Clone)]
-struct Form {
+pub(super) struct Form {
     terms: Vec<(usize, Option<Rc<Sparse>>)>,
-    bias: Zeroizing<Vec<f32>>,
+    pub(super) bias: Zeroizing<Vec<f32>>,
     layers: Vec<String>,
 }
 
 impl Form {
-    fn of_value(value: usize, len: usize) -> Self {
+    pub(super) fn of_value(value: usize, len: usize) -> Self {
         Self {
             terms: vec![(value, None)],
             bias: Zeroizing::new(vec![0.0; len]),
@@ -84,18 +94,32 @@ impl Form {
     }
 
     /// The value it is, if it is one unchanged.
-    fn as_value(&self) -> Option<usize> {
+    pub(super) fn as_value(&self) -> Option<usize> {
         match self.terms[..] {
             [(value, None)] if self.bias.iter().all(|b| *b == 0.0) => Some(value),
             _ => None,
         }
     }
+
+    /// A number times the form of a value with `len` elements.
+    pub(super) fn scaled(&self, factor: f64, len: usize) -> Self {
+        let mut form = self.clone();
+        form.bias.iter_mut().for_each(|b| *b = (f64::from(*b) * factor) as f32);
+        for (_, matrix) in &mut form.terms {
+            let whole = || Sparse::diagonal(vec![1.0; len]);
+            let mut own = matrix.as_ref().map_or_else(whole, |m| (**m).clone());
+            own.scale(factor as f32);
+            *matrix = Some(Rc::new(own));
+        }
+        form
+    }
 }
 
-struct Build<'a> {
+pub(super) struct Build<'a> {
     graph: &'a Graph,
     params: &'a Params,
-    values: Vec<Value>,
+    sites: &'a [Site],
+    pub(super) values: Vec<Value>,
     forms: Vec<Form>,
     refused: Vec<RefusedNode>,
 }
@@ -241,6 +265,29 @@ impl Build<'_> {
     }
 
     fn activation(&mut self, node: &Node, activation: Activation) -> Result<Form, String> {
+        let mut sites = self.sites.iter();
+        let site = sites.find(|s| s.node == node.name && s.kind == SiteKind::Activation);
+        let len = node.shape.len();
+        match site.map_or(&Gate::Exact, |site| &site.gate) {
+            Gate::Identity => return Ok(self.input(node, 0).clone()),
+            Gate::Zero => {
+                return self.apply(node, Sparse::diagonal(vec![0.0; len]), vec![0.0; len]);
+            }
+            Gate::Patches(channels) => {
+                let keep: Option<Vec<f32>> = channels.iter().map(keeps).collect();
+                let keep = keep.ok_or_else(|| comparison("a gate with shared decisions"))?;
+                let positions = len / keep.len().max(1);
+                let matrix = Sparse::diagonal((0..len).map(|i| keep[i / positions]));
+                return self.apply(node, matrix, vec![0.0; len]);
+            }
+            Gate::Exact => {}
+            Gate::Polynomial(gate) => {
+                let form = self.input(node, 0).clone();
+                return self.composite(node, form, gate);
+            }
+            Gate::Piecewise(_) => return Err(comparison("a piecewise polynomial")),
+            _ => return Err(comparison("a gate with shared decisions")),
+        }
         let Some(polynomial) = activation.as_polynomial() else {
             return Err(comparison(activation.name()));
         };
@@ -285,7 +332,7 @@ impl Build<'_> {
     }
 
     /// Makes a value of a form that is not one already; the form that is the value.
-    fn materialise(&mut self, node: &Node, form: Form) -> Form {
+    pub(super) fn materialise(&mut self, node: &Node, form: Form) -> Form {
         if form.as_value().is_some() {
             return form;
         }
@@ -295,7 +342,7 @@ impl Build<'_> {
         Form::of_value(value, node.shape.len())
     }
 
-    fn push(&mut self, node: &Node, name: &str, form: Form, product: Product) -> usize {
+    pub(super) fn push(&mut self, node: &Node, name: &str, form: Form, product: Product) -> usize {
         let Form { terms, bias, layers } = form;
         let terms = terms.into_iter().map(|(source, matrix)| Term {
             source,
@@ -318,7 +365,7 @@ impl Build<'_> {
 }
 
 /// A value times a number plus a number.
-fn scaled(value: usize, len: usize, factor: f64, shift: f64) -> Form {
+pub(super) fn scaled(value: usize, len: usize, factor: f64, shift: f64) -> Form {
     let matrix = (factor != 1.0).then(|| Rc::new(Sparse::diagonal(vec![factor as f32; len])));
     Form {
         terms: vec![(value, matrix)],
@@ -328,7 +375,7 @@ fn scaled(value: usize, len: usize, factor: f64, shift: f64) -> Form {
 }
 
 /// The sum of two forms, the second with a sign.
-fn sum(a: &Form, b: &Form, sign: f32, values: &[Value]) -> Form {
+pub(super) fn sum(a: &Form, b: &Form, sign: f32, values: &[Value]) -> Form {
     let mut result = a.clone();
     result.bias.iter_mut().zip(b.bias.iter()).for_each(|(x, y)| *x += sign * y);
     result.layers.extend(b.layers.iter().filter(|name| !a.layers.contains(name)).cloned());
@@ -352,10 +399,20 @@ fn sum(a: &Form, b: &Form, sign: f32, values: &[Value]) -> Form {
     result
 }
 
+/// Whether a channel passes or vanishes; nothing if it is compared.
+fn keeps(gate: &ChannelGate) -> Option<f32> {
+    match gate {
+        ChannelGate::Identity => Some(1.0),
+        ChannelGate::Zero => Some(0.0),
+        ChannelGate::Patch(..) => None,
+    }
+}
+
 fn comparison(what: &str) -> String {
     format!(
         "{what} needs comparisons, which encrypted values do not have; train the network with a \
-         square or another polynomial of degree 2 to 7 in its place"
+         square or another polynomial of degree 2 to 7 in its place, or give it a composite \
+         polynomial by an activation plan"
     )
 }
 

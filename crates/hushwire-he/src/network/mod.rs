@@ -7,9 +7,11 @@
 //! constant in the matrices that read it.
 
 mod build;
+mod composite;
 mod maps;
 
 use crate::Sparse;
+use hushwire_plan::Site;
 
 pub use build::{Refusal, RefusedNode};
 
@@ -22,6 +24,8 @@ pub struct Network {
     /// Values, each after those it is computed from; the first is the input and the last one the
     /// result.
     pub values: Vec<Value>,
+    /// The gates that an activation plan put in the place of activations, without number formats.
+    pub sites: Vec<Site>,
 }
 
 /// What is encrypted at some point of the network.
@@ -153,11 +157,11 @@ impl Network {
     }
 
     /// For each value whether it is a product of values that are taken as they are, at their own
-    /// scale. That is so only if it is of all products at the same depth: they share the primes that
+    /// scale. That is so only if it is of all values at the same depth: they share the primes that
     /// they are rescaled by.
     pub fn plain(&self) -> Vec<bool> {
         let depths = self.depths();
-        let multiplied = |stage: &Stage| stage.product != Product::None && !stage.is_identity();
+        let multiplied = |stage: &Stage| stage.product == Product::None || !stage.is_identity();
         let stages = || self.values.iter().map(|value| value.stage.as_ref());
         let mut mixed = vec![false; self.values.len() + 1];
         for (depth, stage) in depths.iter().zip(stages()) {

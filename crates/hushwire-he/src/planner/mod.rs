@@ -281,6 +281,7 @@ fn finish(
         flood: schedule.flood,
         parameters: schedule.parameters.clone(),
         values,
+        sites: network.sites.clone(),
     };
     let program = crate::assemble(network, &plan).map_err(|e| PlanningError::NoLayout {
         value: network.output().name.clone(),

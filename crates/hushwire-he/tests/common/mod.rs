@@ -4,6 +4,8 @@
 
 use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use hushwire_graph::{Executor, Model, Tensor};
+use hushwire_plan::float::{GateHooks, Observed};
+use hushwire_plan::{Gate, Plan, PolynomialGate};
 
 /// Weights of about unit variance over `fan_in`.
 pub fn weights(rng: &mut fastrand::Rng, len: usize, fan_in: usize) -> Vec<f32> {
@@ -35,6 +37,36 @@ pub fn lola(seed: u64) -> Model {
         .node_with("Gemm", &["square2", "w3", "b3"], "logits", &[("transB", Attribute::Int(1))])
         .build("logits");
     Model::from_onnx_bytes(&bytes, None).unwrap()
+}
+
+/// A convolution to 2 x 4 x 4, ReLU, and a dense layer.
+pub fn rectified() -> Model {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let bytes = OnnxBuilder::new(&[1, 4, 4])
+        .floats("w", &[2, 1, 3, 3], &weights(&mut rng, 18, 9))
+        .node("Conv", &["input", "w"], "conv")
+        .node("Relu", &["conv"], "relu")
+        .node("Flatten", &["relu"], "flat")
+        .floats("fc", &[8, 3], &weights(&mut rng, 24, 8))
+        .node("MatMul", &["flat", "fc"], "logits")
+        .build("logits");
+    Model::from_onnx_bytes(&bytes, None).unwrap()
+}
+
+/// A plan with a composite polynomial in the place of its ReLU.
+pub fn with_polynomial(model: &Model, gate: PolynomialGate) -> Plan {
+    let mut plan = Plan::exact(&model.graph);
+    plan.sites[0].gate = Gate::Polynomial(gate);
+    plan
+}
+
+/// The float executor's result under a plan.
+pub fn float_under(model: &Model, plan: &Plan, input: &[f32]) -> Vec<f64> {
+    let mut ignore = |_: Observed<'_>| {};
+    let mut hooks = GateHooks::new(&model.graph, plan, &mut ignore);
+    let batch = Tensor::new(model.graph.input_shape().with_batch(1), input.to_vec());
+    let result = Executor::new(model).run_with(&batch, &mut hooks).unwrap();
+    result.data.into_iter().map(f64::from).collect()
 }
 
 /// An input of numbers between -1 and 1.

@@ -32,7 +32,7 @@ impl Weights {
     /// Encodes the weights of a model.
     pub(super) fn new(model: &Model, plan: &EncryptedPlan) -> Result<Self, EncryptedError> {
         plan.check_graph(&model.graph)?;
-        let network = Network::new(model)?;
+        let network = Network::new(model, &plan.sites)?;
         let program = assemble(&network, plan)?;
         let interface = Interface::of(&program, plan);
         let parameters = interface.check()?;

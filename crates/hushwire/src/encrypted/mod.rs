@@ -14,6 +14,7 @@ use hushwire_he::{
     CkksMachine, CkksOwner, CostTable, Counts, EncryptedPlan, Executor, Interface, KeySet,
     MAX_PLAN_BYTES, Network as Normal, Planned, Program, Ranges, Settings, assemble, plan,
 };
+use hushwire_plan::Site;
 use serde::Serialize;
 
 use crate::network::Network;
@@ -70,13 +71,15 @@ pub fn costs(path: Option<&Path>) -> Result<CostTable> {
     read().with_context(|| format!("cannot use the costs {}", path.display()))
 }
 
-/// Finds a plan for a network and images that show how large its values get.
+/// Finds a plan for a network, with gates in the place of activations if there are any, and images
+/// that show how large its values get.
 pub fn find_plan(
     network: &Network,
+    sites: &[Site],
     images: &Tensor,
     settings: &Settings,
 ) -> Result<(Normal, Planned)> {
-    let normal = normal_form(network)?;
+    let normal = normal_form(network, sites)?;
     let size = images.data.len() / images.batch();
     let inputs: Vec<Vec<f64>> =
         images.data.chunks(size).map(|x| x.iter().map(|x| f64::from(*x)).collect()).collect();
@@ -86,8 +89,8 @@ pub fn find_plan(
     Ok((normal, planned))
 }
 
-fn normal_form(network: &Network) -> Result<Normal> {
-    Normal::new(&network.model)
+fn normal_form(network: &Network, sites: &[Site]) -> Result<Normal> {
+    Normal::new(&network.model, sites)
         .with_context(|| format!("{} cannot run on encrypted values", network.path.display()))
 }
 
@@ -101,20 +104,20 @@ impl Encrypted {
         let Some(path) = file else {
             let (images, origin) = images()?;
             let (normal, Planned { plan, program, .. }) =
-                find_plan(network, &images, &Settings::default())?;
+                find_plan(network, &[], &images, &Settings::default())?;
             return Ok(Self { normal, plan, program, origin: format!("planned on {origin}") });
         };
-        let normal = normal_form(network)?;
-        let read = || -> Result<(EncryptedPlan, Program)> {
+        let read = || -> Result<(Normal, EncryptedPlan, Program)> {
             let mut bytes = Vec::new();
             // One byte more than is allowed, so that longer files are noticed and not read.
             File::open(path)?.take(MAX_PLAN_BYTES as u64 + 1).read_to_end(&mut bytes)?;
             let plan = EncryptedPlan::from_bytes(&bytes)?;
             plan.check_graph(&network.model.graph)?;
+            let normal = normal_form(network, &plan.sites)?;
             let program = assemble(&normal, &plan)?;
-            Ok((plan, program))
+            Ok((normal, plan, program))
         };
-        let (plan, program) =
+        let (normal, plan, program) =
             read().with_context(|| format!("cannot use the encrypted plan {}", path.display()))?;
         Ok(Self { normal, plan, program, origin: format!("plan {}", path.display()) })
     }

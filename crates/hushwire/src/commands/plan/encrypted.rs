@@ -23,6 +23,10 @@ use crate::output::{self, Table, bytes, grouped};
 pub struct Args {
     /// The network, an ONNX file
     model: PathBuf,
+    /// An activation plan whose composite polynomials stand for ReLUs, as `plan polynomial` writes it;
+    /// the encrypted plan keeps its gates
+    #[arg(long, value_name = "FILE")]
+    gates: Option<PathBuf>,
     /// Images: mnist:DIR, cifar10:DIR, imagenet:DIR or voc:DIR [default: random pixels]
     #[arg(long, value_name = "KIND:DIR")]
     data: Option<Source>,
@@ -100,7 +104,10 @@ pub fn run(args: &Args) -> Result<()> {
         memory: args.memory_mib << 20,
         log_degree: args.log_degree,
     };
-    let (normal, planned) = find_plan(&network, &images, &settings)?;
+    let sites =
+        args.gates.as_ref().map(|path| Ok::<_, anyhow::Error>(network.read_plan(path)?.sites));
+    let sites = sites.transpose()?.unwrap_or_default();
+    let (normal, planned) = find_plan(&network, &sites, &images, &settings)?;
     if let Some(path) = &args.output {
         std::fs::write(path, planned.plan.to_text())
             .with_context(|| format!("cannot write the plan {}", path.display()))?;

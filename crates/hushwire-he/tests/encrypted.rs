@@ -81,17 +81,7 @@ fn gates_of_an_activation_plan_run_encrypted() {
     let numbers = |seed| input(&model, seed).into_iter().map(f64::from).collect();
     let inputs: Vec<Vec<f64>> = (0..8).map(numbers).collect();
     let ranges = Ranges::measure(&network, &inputs);
-    let t = std::time::Instant::now();
-    let depths = network.depths();
-    for (i, v) in network.values.iter().enumerate() {
-        eprintln!("{i} {} depth {} plain {} max {:.3} rms {:.3} {:?}", v.name, depths[i], network.plain()[i], ranges.values[i].max, ranges.values[i].rms, v.stage.as_ref().map(|s| (s.terms.iter().map(|t| (t.source, t.matrix.is_some())).collect::<Vec<_>>(), s.product)));
-    }
-    for n in [14, 15] {
-        let s = hushwire_he::Schedule::new(&network, &ranges, n, if n == 14 { 438.0 } else { 881.0 });
-        eprintln!("{n} {:?} {s:?}", t.elapsed());
-    }
     let planned = plan(&network, &model.graph, &ranges, &Settings::default()).unwrap();
-    eprintln!("{:?}", t.elapsed());
 
     // The file has the gates: no other is needed.
     let mut read = EncryptedPlan::from_bytes(planned.plan.to_text().as_bytes()).unwrap();

@@ -166,7 +166,15 @@ fn choose(
     slots: usize,
     prefer: Prefer,
 ) -> Option<(usize, usize, u32)> {
-    let ways = places.of(element).iter().map(|(input, place)| {
+    let places = places.of(element);
+    // Layouts with thousands of copies have as many orbits, of one slot each.
+    if let [slot] = *orbit {
+        let nearest = nearest(slot, places, slots);
+        if prefer == Prefer::Least || nearest.is_some_and(|(_, steps, _)| steps == 0) {
+            return nearest;
+        }
+    }
+    let ways = places.iter().map(|(input, place)| {
         // The last slot at or before the place, counted around.
         let at = orbit.partition_point(|slot| slot <= place);
         let slot = orbit[at.checked_sub(1).unwrap_or(orbit.len() - 1)];
@@ -177,6 +185,38 @@ fn choose(
         Prefer::Least => ways.min_by_key(|(_, steps, _)| *steps),
         Prefer::Coarsest => {
             ways.min_by_key(|(_, steps, _)| (Reverse((steps | slots).trailing_zeros()), *steps))
+        }
+    }
+}
+
+/// The way to a slot with the least rotation, from places in ascending order.
+fn nearest(slot: u32, places: &[(u32, u32)], slots: usize) -> Option<(usize, usize, u32)> {
+    let of_input = places.chunk_by(|(a, _), (b, _)| a == b).filter_map(|places| {
+        // The first place at or behind the slot, counted around.
+        let at = places.partition_point(|(_, place)| *place < slot);
+        let (input, place) = *places.get(at).or_else(|| places.first())?;
+        Some((input as usize, (place as usize + slots - slot as usize) % slots, slot))
+    });
+    of_input.min_by_key(|(_, steps, _)| *steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_place_is_that_of_least_rotation(
+            places in prop::collection::btree_set((0..3_u32, 0..64_u32), 0..20),
+            slot in 0..64_u32,
+        ) {
+            let places: Vec<(u32, u32)> = places.into_iter().collect();
+            let way = |(input, place): &(u32, u32)| {
+                (*input as usize, (*place as usize + 64 - slot as usize) % 64, slot)
+            };
+            let least = places.iter().map(way).min_by_key(|(_, steps, _)| *steps);
+            prop_assert_eq!(nearest(slot, &places, 64), least);
         }
     }
 }

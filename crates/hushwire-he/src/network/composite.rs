@@ -12,7 +12,7 @@ use super::build::{Build, Form, scaled, sum};
 struct Forms<'b, 'a> {
     build: &'b mut Build<'a>,
     node: &'b Node,
-    /// Products made so far, for their names.
+    /// Values made so far, for their names.
     made: usize,
 }
 
@@ -48,7 +48,14 @@ impl Build<'_> {
 
 impl Forms<'_, '_> {
     fn value(&mut self, form: Form) -> Form {
-        self.build.materialise(self.node, form)
+        if form.as_value().is_some() { form } else { self.push(form, Product::None) }
+    }
+
+    /// A value of its own, under a name of its own.
+    fn push(&mut self, form: Form, product: Product) -> Form {
+        self.made += 1;
+        let name = format!("{}.{}", self.node.name, self.made);
+        Form::of_value(self.build.push(self.node, &name, form, product), self.node.shape.len())
     }
 }
 
@@ -68,10 +75,7 @@ impl Arithmetic for Forms<'_, '_> {
                 None => unreachable!("a form becomes a value"),
             },
         };
-        self.made += 1;
-        let name = format!("{}.{}", self.node.name, self.made);
-        let len = self.node.shape.len();
-        Form::of_value(self.build.push(self.node, &name, a.clone(), product), len)
+        self.push(a.clone(), product)
     }
 
     fn scale(&mut self, a: &Form, c: f64) -> Form {

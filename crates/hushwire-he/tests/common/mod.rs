@@ -39,15 +39,15 @@ pub fn lola(seed: u64) -> Model {
     Model::from_onnx_bytes(&bytes, None).unwrap()
 }
 
-/// A convolution to 2 x 4 x 4, ReLU, and a dense layer.
+/// A convolution to 2 x 14 x 14, ReLU, and a dense layer.
 pub fn rectified() -> Model {
     let mut rng = fastrand::Rng::with_seed(7);
-    let bytes = OnnxBuilder::new(&[1, 4, 4])
+    let bytes = OnnxBuilder::new(&[1, 16, 16])
         .floats("w", &[2, 1, 3, 3], &weights(&mut rng, 18, 9))
         .node("Conv", &["input", "w"], "conv")
         .node("Relu", &["conv"], "relu")
         .node("Flatten", &["relu"], "flat")
-        .floats("fc", &[8, 3], &weights(&mut rng, 24, 8))
+        .floats("fc", &[392, 3], &weights(&mut rng, 1176, 392))
         .node("MatMul", &["flat", "fc"], "logits")
         .build("logits");
     Model::from_onnx_bytes(&bytes, None).unwrap()

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hushwire_graph::testing::{Attribute, OnnxBuilder};
 use serde_json::Value;
 
 use crate::parties::Party;
@@ -41,6 +42,40 @@ fn planning_running_and_measuring() {
     assert_eq!((&eval["n"], &eval["agreement"]), (&2.into(), &1.0.into()));
     // The same labels as in the clear.
     let float = bench.json("eval lola.onnx --executor float --data mnist:. --limit 2");
+    assert_eq!(eval["accuracy"], float["accuracy"]);
+}
+
+#[test]
+fn gates_of_an_activation_plan_run_encrypted() {
+    let bench = bench();
+    let weight = |i: usize| ((i * 37 + 11) % 64) as f32 / 64.0 - 0.5;
+    let weights = |len: usize| (0..len).map(weight).collect::<Vec<f32>>();
+    let strides = [("strides", Attribute::Ints(&[2, 2]))];
+    let preprocess = r#"{"scale": 0.00392, "mean": [0.0], "std": [1.0], "layout": "NCHW",
+        "color": "GRAY", "resize": null}"#;
+    let relu = OnnxBuilder::new(&[1, 28, 28])
+        .property("preprocess", preprocess)
+        .floats("w", &[3, 1, 5, 5], &weights(75))
+        .node_with("Conv", &["input", "w"], "conv", &strides)
+        .node("Relu", &["conv"], "relu")
+        .node("Flatten", &["relu"], "flat")
+        .floats("fc", &[432, 10], &weights(4320))
+        .node("MatMul", &["flat", "fc"], "logits")
+        .build("logits");
+    bench.write("relu.onnx", &relu);
+    let error = bench.error("plan encrypted relu.onnx", 1);
+    assert!(error.contains("composite polynomial by an activation plan"), "{error}");
+    bench.json("plan polynomial relu.onnx --data mnist:. --alpha 5 -o gates.toml");
+    let plan = bench.json(
+        "plan encrypted relu.onnx --gates gates.toml --data mnist:. --log-degree 14 -o plan.toml",
+    );
+    // The products of degree 7, and that of the input with its sign.
+    assert_eq!(plan["operations"]["products"], 6, "{plan}");
+    // The encrypted plan has the gates, and does what the activation plan says.
+    let eval = bench.json("eval relu.onnx --executor he --plan plan.toml --data mnist:. --limit 4");
+    let float = "eval relu.onnx --executor float --plan gates.toml --data mnist:. --limit 4";
+    let float = bench.json(float);
+    assert_eq!((&eval["n"], &eval["agreement"]), (&4.into(), &float["agreement"]));
     assert_eq!(eval["accuracy"], float["accuracy"]);
 }
 

@@ -106,11 +106,12 @@ fn circuits_decrypt_to_the_same_values() {
     assert_eq!(theirs.len(), values.len());
     for (i, (own, theirs)) in values.iter().zip(theirs).enumerate() {
         let own = secret.decrypt(own).unwrap();
-        let worst = own
-            .iter()
-            .zip(theirs.as_array().unwrap())
-            .map(|(own, theirs)| (own - theirs.as_f64().unwrap()).abs())
-            .fold(0.0, f64::max);
-        assert!(worst < 1e-6, "value {i}: {worst}");
+        let theirs = theirs.as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+        let errors: Vec<f64> = own.iter().zip(theirs).map(|(own, x)| (own - x).abs()).collect();
+        // SEAL's digits are not centred: when it switches keys, what rounding leaves gathers in a few
+        // slots, fifty times as large there as elsewhere.
+        let worst = errors.iter().copied().fold(0.0, f64::max);
+        let rms = (errors.iter().map(|x| x * x).sum::<f64>() / errors.len() as f64).sqrt();
+        assert!(rms < 2e-7 && worst < 1e-5, "value {i}: {rms}, at most {worst}");
     }
 }

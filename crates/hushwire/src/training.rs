@@ -329,6 +329,13 @@ fn human(report: &Report) -> String {
         report.steps,
         output::seconds(report.seconds)
     );
-    let _ = write!(text, "wrote {} and {}", report.output, report.curve);
+    match &report.finished {
+        Some(Finished { plan, .. }) => {
+            let _ = write!(text, "wrote {}, {plan} and {}", report.output, report.curve);
+        }
+        None => {
+            let _ = write!(text, "wrote {} and {}", report.output, report.curve);
+        }
+    }
     text
 }

@@ -30,9 +30,10 @@ pub(crate) const DEGREES: [(u32, f64); 4] = [(13, 218.0), (14, 438.0), (15, 881.
 pub enum PlanningError {
     /// The network is too deep for every parameter set.
     #[error(
-        "the network takes {levels} multiplicative levels and a modulus of {bits:.0} bits; the \
-         largest parameter set has {limit:.0}: a network with fewer activations between input and \
-         result would fit"
+        "the network takes {levels} multiplicative levels{}; the largest ring that was tried has room for \
+         a modulus of {limit:.0} bits: fewer activations between input and result, polynomials of less \
+         depth in their places or a larger ring would fit",
+        modulus(*bits)
     )]
     TooDeep {
         /// Levels: affine maps and products one after the other.
@@ -50,6 +51,11 @@ pub enum PlanningError {
         /// Why.
         reason: String,
     },
+}
+
+/// Words for a modulus, if there are primes that make one.
+fn modulus(bits: f64) -> String {
+    if bits.is_finite() { format!(" and a modulus of {bits:.0} bits") } else { String::new() }
 }
 
 /// What the plan is made for.

@@ -90,8 +90,13 @@ pub fn find_plan(
 }
 
 fn normal_form(network: &Network, sites: &[Site]) -> Result<Normal> {
-    Normal::new(&network.model, sites)
-        .with_context(|| format!("{} cannot run on encrypted values", network.path.display()))
+    Normal::new(&network.model, sites).with_context(|| {
+        let path = network.path.display();
+        format!(
+            "{path} cannot run on encrypted values (for ReLUs, `plan polynomial` makes gates that \
+                 `plan encrypted --gates` takes)"
+        )
+    })
 }
 
 impl Encrypted {
@@ -117,8 +122,10 @@ impl Encrypted {
             let program = assemble(&normal, &plan)?;
             Ok((normal, plan, program))
         };
-        let (normal, plan, program) =
-            read().with_context(|| format!("cannot use the encrypted plan {}", path.display()))?;
+        let (normal, plan, program) = read().with_context(|| {
+            let path = path.display();
+            format!("cannot use {path} as an encrypted plan, which `plan encrypted` writes")
+        })?;
         Ok(Self { normal, plan, program, origin: format!("plan {}", path.display()) })
     }
 

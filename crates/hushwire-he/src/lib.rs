@@ -42,7 +42,7 @@ pub use plan::{
     EncryptedPlan, MAX_BYTES as MAX_PLAN_BYTES, Objective, Parameters, Placement, PlanError,
     StagePlan, VERSION as PLAN_VERSION, ValuePlan,
 };
-pub use planner::{Line, Planned, PlanningError, Settings, plan};
+pub use planner::{Line, Planned, Planning, PlanningError, Settings, plan, plan_with};
 pub use program::{Affine, Place, Program, ProgramStage, ProgramValue};
 pub use ranges::{Magnitude, Ranges};
 pub use schedule::{Schedule, TooDeep};

@@ -5,9 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hushwire_fixed::{Program, Settings, calibrate, lower};
 use hushwire_graph::{Model, Tensor};
+use hushwire_he::EncryptedPlan;
 use hushwire_plan::{MAX_BYTES, Plan};
 
 /// A network and the file it comes from.
@@ -41,7 +42,13 @@ impl Network {
             let mut bytes = Vec::new();
             // One byte more than is allowed, so that longer files are noticed and not read.
             File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-            let plan = Plan::from_bytes(&bytes)?;
+            let plan = Plan::from_bytes(&bytes);
+            if plan.is_err() && EncryptedPlan::from_bytes(&bytes).is_ok() {
+                bail!(
+                    "it is an encrypted plan, which only --executor he and `encrypted server` take"
+                );
+            }
+            let plan = plan?;
             plan.check(&self.model.graph)?;
             Ok(plan)
         };

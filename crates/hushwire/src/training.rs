@@ -305,12 +305,13 @@ fn curve_text(curve: &[Row]) -> String {
 fn human(report: &Report) -> String {
     let percent = |share: f64| format!("{:.2}%", 100.0 * share);
     let mut text = format!("{}, {} images of {}\n", report.network, report.images, report.data);
+    let gates = if report.finished.is_some() { " with the polynomials" } else { "" };
     if let Some(before) = report.accuracy_before {
-        let _ = writeln!(text, "accuracy before: {}", percent(before));
+        let _ = writeln!(text, "accuracy before{gates}: {}", percent(before));
     }
     let _ = writeln!(
         text,
-        "accuracy: {} of {} test images, loss {:.4}",
+        "accuracy{gates}: {} of {} test images, loss {:.4}",
         percent(report.accuracy),
         report.test_images,
         report.loss

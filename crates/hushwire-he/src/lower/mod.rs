@@ -9,10 +9,10 @@ mod orbits;
 mod split;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::Sparse;
-use crate::layout::{Places, Table};
+use crate::layout::Table;
 
 use orbits::orbits;
 pub use orbits::{Mixed, Orbit, aligned, remains};
@@ -135,20 +135,24 @@ fn visit(
     prefer: Prefer,
     mut found: impl FnMut(usize, Rotation, Cell),
 ) {
+    let rows = orbits.iter().map(|orbit| orbit.element + 1).max().unwrap_or(0);
+    let orbit_shapes = shapes(orbits.iter().map(|orbit| orbit.slots.iter().map(|s| (0, *s))));
     let mut first = 0;
     for (i, operand) in operands.iter().enumerate() {
         let slots = operand.table.slots;
-        let rows = orbits.iter().map(|orbit| orbit.element + 1).max().unwrap_or(0);
         let columns = operand.matrix.map_or(rows, Sparse::columns);
         let places = operand.table.places(columns);
-        for orbit in orbits {
+        let place_shapes = shapes((0..columns).map(|column| places.of(column).iter().copied()));
+        let mut ways = Ways { slots, prefer, known: HashMap::new() };
+        for (orbit, orbit_shape) in orbits.iter().zip(&orbit_shapes) {
             let entries = match operand.matrix {
                 Some(matrix) => matrix.row(orbit.element),
                 None => orbit.element..orbit.element + 1,
             };
             for entry in entries {
                 let column = operand.matrix.map_or(entry, |matrix| matrix.column(entry));
-                let way = choose(&orbit.slots, &places, column, slots, prefer);
+                let pair = (*orbit_shape, place_shapes[column]);
+                let way = ways.find(&orbit.slots, places.of(column), pair);
                 let Some((input, steps, slot)) = way else { continue };
                 let cell = Cell { slot, operand: i as u32, entry: entry as u32 };
                 found(orbit.ciphertext, (first + input, steps), cell);
@@ -158,46 +162,66 @@ fn visit(
     }
 }
 
-/// The input ciphertext and the rotation that brings an element into one of the slots, and the slot.
-fn choose(
-    orbit: &[u32],
-    places: &Places,
-    element: usize,
-    slots: usize,
-    prefer: Prefer,
-) -> Option<(usize, usize, u32)> {
-    let places = places.of(element);
-    // Layouts with thousands of copies have as many orbits, of one slot each.
-    if let [slot] = *orbit {
-        let nearest = nearest(slot, places, slots);
-        if prefer == Prefer::Least || nearest.is_some_and(|(_, steps, _)| steps == 0) {
-            return nearest;
-        }
-    }
-    let ways = places.iter().map(|(input, place)| {
-        // The last slot at or before the place, counted around.
-        let at = orbit.partition_point(|slot| slot <= place);
-        let slot = orbit[at.checked_sub(1).unwrap_or(orbit.len() - 1)];
-        let steps = (*place as usize + slots - slot as usize) % slots;
-        (*input as usize, steps, slot)
-    });
-    match prefer {
-        Prefer::Least => ways.min_by_key(|(_, steps, _)| *steps),
-        Prefer::Coarsest => {
-            ways.min_by_key(|(_, steps, _)| (Reverse((steps | slots).trailing_zeros()), *steps))
-        }
-    }
+/// Numbers for sets of places, equal for those that differ by a shift of all slots.
+fn shapes<P: Iterator<Item = (u32, u32)>>(sets: impl Iterator<Item = P>) -> Vec<u32> {
+    let mut known: HashMap<Vec<(u32, u32)>, u32> = HashMap::new();
+    let number = |set: P| {
+        let mut set = set.peekable();
+        let first = set.peek().map_or(0, |(_, slot)| *slot);
+        let shape = set.map(|(input, slot)| (input, slot.wrapping_sub(first))).collect();
+        let next = known.len() as u32;
+        *known.entry(shape).or_insert(next)
+    };
+    sets.map(number).collect()
 }
 
-/// The way to a slot with the least rotation, from places in ascending order.
-fn nearest(slot: u32, places: &[(u32, u32)], slots: usize) -> Option<(usize, usize, u32)> {
-    let of_input = places.chunk_by(|(a, _), (b, _)| a == b).filter_map(|places| {
-        // The first place at or behind the slot, counted around.
-        let at = places.partition_point(|(_, place)| *place < slot);
-        let (input, place) = *places.get(at).or_else(|| places.first())?;
-        Some((input as usize, (place as usize + slots - slot as usize) % slots, slot))
-    });
-    of_input.min_by_key(|(_, steps, _)| *steps)
+/// An input ciphertext, the rotation that brings an element of it into a slot, and the slot.
+type Way = (usize, usize, u32);
+
+/// Ways from places to orbits. They depend on no more than the shapes of both and the distance of their
+/// first slots, and layouts are regular, so few are different.
+struct Ways {
+    slots: usize,
+    prefer: Prefer,
+    /// By both shapes and the distance; the slot less the orbit's first one.
+    known: HashMap<((u32, u32), u32), Way>,
+}
+
+impl Ways {
+    /// The preferred way from one of the places into one of the orbit's slots, whose shapes have the
+    /// numbers `pair`.
+    fn find(&mut self, orbit: &[u32], places: &[(u32, u32)], pair: (u32, u32)) -> Option<Way> {
+        let (origin, (_, place)) = (*orbit.first()?, *places.first()?);
+        if let ([slot], [(input, place)]) = (orbit, places) {
+            return Some((*input as usize, self.steps(*slot, *place), *slot));
+        }
+        let distance = self.steps(origin, place) as u32;
+        if let Some((input, steps, slot)) = self.known.get(&(pair, distance)) {
+            return Some((*input, *steps, slot + origin));
+        }
+        let (input, steps, slot) = self.choose(orbit, places)?;
+        self.known.insert((pair, distance), (input, steps, slot - origin));
+        Some((input, steps, slot))
+    }
+
+    fn steps(&self, slot: u32, place: u32) -> usize {
+        (place as usize + self.slots - slot as usize) % self.slots
+    }
+
+    fn choose(&self, orbit: &[u32], places: &[(u32, u32)]) -> Option<Way> {
+        let ways = places.iter().map(|(input, place)| {
+            // The last slot at or before the place, counted around.
+            let at = orbit.partition_point(|slot| slot <= place);
+            let slot = orbit[at.checked_sub(1).unwrap_or(orbit.len() - 1)];
+            (*input as usize, self.steps(slot, *place), slot)
+        });
+        match self.prefer {
+            Prefer::Least => ways.min_by_key(|(_, steps, _)| *steps),
+            Prefer::Coarsest => ways.min_by_key(|(_, steps, _)| {
+                (Reverse((steps | self.slots).trailing_zeros()), *steps)
+            }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,17 +230,39 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// What is known of one pair of sets holds for the pair shifted, also around the end.
         #[test]
-        fn the_nearest_place_is_that_of_least_rotation(
-            places in prop::collection::btree_set((0..3_u32, 0..64_u32), 0..20),
-            slot in 0..64_u32,
+        fn ways_follow_shifts(
+            orbit in prop::collection::btree_set(0..16_u32, 1..6),
+            places in prop::collection::btree_set((0..3_u32, 0..64_u32), 1..20),
+            moves in prop::collection::vec((0..64_u32, 0..64_u32), 1..8),
         ) {
-            let places: Vec<(u32, u32)> = places.into_iter().collect();
-            let way = |(input, place): &(u32, u32)| {
-                (*input as usize, (*place as usize + 64 - slot as usize) % 64, slot)
-            };
-            let least = places.iter().map(way).min_by_key(|(_, steps, _)| *steps);
-            prop_assert_eq!(nearest(slot, &places, 64), least);
+            for prefer in PREFERENCES {
+                let mut ways = Ways { slots: 64, prefer, known: HashMap::new() };
+                let mut sets: Vec<(Vec<u32>, Vec<(u32, u32)>)> = Vec::new();
+                for (a, b) in &moves {
+                    let mut orbit: Vec<u32> = orbit.iter().map(|s| (s + a) % 64).collect();
+                    let mut places: Vec<(u32, u32)> =
+                        places.iter().map(|(i, s)| (*i, (s + b) % 64)).collect();
+                    orbit.sort_unstable();
+                    places.sort_unstable();
+                    sets.push((orbit, places));
+                }
+                let orbit_shapes = shapes(sets.iter().map(|(o, _)| o.iter().map(|s| (0, *s))));
+                let place_shapes = shapes(sets.iter().map(|(_, p)| p.iter().copied()));
+                for ((orbit, places), pair) in
+                    sets.iter().zip(orbit_shapes.into_iter().zip(place_shapes))
+                {
+                    let found = ways.find(orbit, places, pair).unwrap();
+                    let chosen = ways.choose(orbit, places).unwrap();
+                    // Of several equal ways any will do.
+                    prop_assert_eq!(found.1, chosen.1);
+                    let (input, steps, slot) = found;
+                    prop_assert!(orbit.contains(&slot));
+                    let place = (slot + steps as u32) % 64;
+                    prop_assert!(places.contains(&(input as u32, place)));
+                }
+            }
         }
     }
 }

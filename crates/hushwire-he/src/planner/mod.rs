@@ -82,6 +82,19 @@ impl Default for Settings {
     }
 }
 
+/// How far the planner is: rings are tried one after the other, in each of them value by value.
+#[derive(Clone, Copy, Debug)]
+pub struct Planning<'a> {
+    /// log2 of the ring's degree.
+    pub log_degree: u32,
+    /// The value whose layouts are looked for.
+    pub value: &'a str,
+    /// Values that have theirs, and of how many.
+    pub done: usize,
+    /// All values.
+    pub of: usize,
+}
+
 /// A plan and what it is expected to take.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -149,6 +162,20 @@ pub fn plan(
     ranges: &Ranges,
     settings: &Settings,
 ) -> Result<Planned, PlanningError> {
+    plan_with(network, graph, ranges, settings, &mut |_| {})
+}
+
+/// As [`plan`], saying how far it is.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_with(
+    network: &Network,
+    graph: &Graph,
+    ranges: &Ranges,
+    settings: &Settings,
+    told: &mut dyn FnMut(Planning<'_>),
+) -> Result<Planned, PlanningError> {
     let mut best: Option<Planned> = None;
     let mut problem: Option<PlanningError> = None;
     let degrees = DEGREES.iter().filter(|(n, _)| settings.log_degree.is_none_or(|d| d == *n));
@@ -160,7 +187,7 @@ pub fn plan(
                 bits,
                 limit,
             })
-            .and_then(|schedule| at_degree(network, graph, &schedule, settings));
+            .and_then(|schedule| at_degree(network, graph, &schedule, settings, told));
         match found {
             Ok(planned) => {
                 feasible += 1;
@@ -192,16 +219,17 @@ fn at_degree(
     graph: &Graph,
     schedule: &Schedule,
     settings: &Settings,
+    told: &mut dyn FnMut(Planning<'_>),
 ) -> Result<Planned, PlanningError> {
     let batched = batched(network, graph, schedule, settings);
     if let (Objective::Throughput, Ok(batched)) = (settings.objective, &batched) {
-        let packed = packed(network, graph, schedule, settings);
+        let packed = packed(network, graph, schedule, settings, told);
         return match packed {
             Ok(packed) if packed.seconds_per_image() < batched.seconds_per_image() => Ok(packed),
             _ => Ok(batched.clone()),
         };
     }
-    packed(network, graph, schedule, settings)
+    packed(network, graph, schedule, settings, told)
 }
 
 fn packed(
@@ -209,9 +237,10 @@ fn packed(
     graph: &Graph,
     schedule: &Schedule,
     settings: &Settings,
+    told: &mut dyn FnMut(Planning<'_>),
 ) -> Result<Planned, PlanningError> {
     let search::Found { placements, stages, seconds } =
-        search::search(network, schedule, &settings.costs)?;
+        search::search(network, schedule, &settings.costs, told)?;
     finish(network, graph, schedule, settings.objective, placements, stages, seconds)
 }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::PlanningError;
 use super::candidates::{Source, candidates};
 use super::stage::{Way, cheapest, cheapest_aligned};
+use super::{Planning, PlanningError};
 use crate::Split;
 use crate::assemble::only_reader;
 use crate::costs::{CostTable, Costs};
@@ -64,6 +64,7 @@ pub(super) fn search(
     network: &Network,
     schedule: &Schedule,
     costs: &CostTable,
+    told: &mut dyn FnMut(Planning<'_>),
 ) -> Result<Found, PlanningError> {
     let slots = 1 << schedule.parameters.log_degree;
     let mut search =
@@ -71,6 +72,12 @@ pub(super) fn search(
     let mut states: HashMap<State, Path> = search.input();
     let last_reader = last_readers(network);
     for i in 1..network.values.len() {
+        told(Planning {
+            log_degree: schedule.parameters.log_degree,
+            value: &network.values[i].name,
+            done: i - 1,
+            of: network.values.len() - 1,
+        });
         search.add_candidates(i);
         search.prune(i, &mut states);
         states = search.step(i, states, &last_reader);

@@ -76,8 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn human(report: &Report<'_>) -> String {
     let mut text = format!("{}, {}\n", report.model, report.calibration);
     let _ = writeln!(text, "ring of {} bits\n", report.ring);
-    let mut table =
-        Table::new(&["site", "kind", "fractional", "width", "compared", "largest seen"]);
+    let mut table = Table::new(&["site", "kind", "fractional", "width", "compared", "range"]);
     for site in &report.plan.sites {
         let kind = match site.kind {
             SiteKind::Activation => "activation",

@@ -42,7 +42,7 @@ pub fn run(
     let graph = &network.model.graph;
     let preprocess = images::preprocess(graph, &network.path)?;
     let calibration = || images::calibration(graph, &preprocess, data, CALIBRATION_IMAGES);
-    let encrypted = Encrypted::new(network, plan, calibration)?;
+    let encrypted = Encrypted::new(network, plan, json, calibration)?;
     let mut samples = data.load(Split::Test, limit)?.peekable();
     if samples.peek().is_none() {
         bail!("{data} has no images in its test split");

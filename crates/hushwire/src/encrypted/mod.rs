@@ -8,17 +8,19 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hushwire_graph::Tensor;
 use hushwire_he::{
     CkksMachine, CkksOwner, CostTable, Counts, EncryptedPlan, Executor, Interface, KeySet,
-    MAX_PLAN_BYTES, Network as Normal, Planned, Program, Ranges, Settings, assemble, plan,
+    MAX_PLAN_BYTES, Network as Normal, Planned, Planning, Program, Ranges, Settings, assemble,
+    plan_with,
 };
-use hushwire_plan::Site;
+use hushwire_plan::{Plan, Site};
 use serde::Serialize;
 
 use crate::network::Network;
 use crate::output::{bytes, grouped, seconds};
+use crate::progress;
 
 /// A network in normal form and the program that its plan makes of it.
 pub struct Encrypted {
@@ -78,14 +80,26 @@ pub fn find_plan(
     sites: &[Site],
     images: &Tensor,
     settings: &Settings,
+    json: bool,
 ) -> Result<(Normal, Planned)> {
     let normal = normal_form(network, sites)?;
     let size = images.data.len() / images.batch();
     let inputs: Vec<Vec<f64>> =
         images.data.chunks(size).map(|x| x.iter().map(|x| f64::from(*x)).collect()).collect();
     let ranges = Ranges::measure(&normal, &inputs);
-    let planned = plan(&normal, &network.model.graph, &ranges, settings)
-        .with_context(|| format!("{} cannot be planned", network.path.display()))?;
+    let bar = progress::bar(json, Some(0), "planning");
+    let mut told = |planning: Planning<'_>| {
+        bar.set_length(planning.of as u64);
+        bar.set_position(planning.done as u64);
+        bar.set_message(format!(
+            "in a ring of degree 2^{}: {}",
+            planning.log_degree, planning.value
+        ));
+    };
+    let planned = plan_with(&normal, &network.model.graph, &ranges, settings, &mut told);
+    bar.finish_and_clear();
+    let planned =
+        planned.with_context(|| format!("{} cannot be planned", network.path.display()))?;
     Ok((normal, planned))
 }
 
@@ -104,19 +118,28 @@ impl Encrypted {
     pub fn new(
         network: &Network,
         file: Option<&Path>,
+        json: bool,
         images: impl FnOnce() -> Result<(Tensor, String)>,
     ) -> Result<Self> {
         let Some(path) = file else {
             let (images, origin) = images()?;
             let (normal, Planned { plan, program, .. }) =
-                find_plan(network, &[], &images, &Settings::default())?;
+                find_plan(network, &[], &images, &Settings::default(), json)?;
             return Ok(Self { normal, plan, program, origin: format!("planned on {origin}") });
         };
         let read = || -> Result<(Normal, EncryptedPlan, Program)> {
             let mut bytes = Vec::new();
             // One byte more than is allowed, so that longer files are noticed and not read.
             File::open(path)?.take(MAX_PLAN_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-            let plan = EncryptedPlan::from_bytes(&bytes)?;
+            let plan = EncryptedPlan::from_bytes(&bytes);
+            if plan.is_err() && Plan::from_bytes(&bytes).is_ok() {
+                bail!(
+                    "it is an activation plan; `plan encrypted --gates {} -o FILE` makes an encrypted \
+                     plan with its gates",
+                    path.display()
+                );
+            }
+            let plan = plan?;
             plan.check_graph(&network.model.graph)?;
             let normal = normal_form(network, &plan.sites)?;
             let program = assemble(&normal, &plan)?;

@@ -34,7 +34,7 @@ pub fn run(
         let origin = "the given images themselves".to_owned();
         Ok((images::batch(graph, inputs.values.clone()), origin))
     };
-    let encrypted = Encrypted::new(network, plan, on_inputs)?;
+    let encrypted = Encrypted::new(network, plan, json, on_inputs)?;
     let samples: Vec<&[f32]> = inputs.values.iter().map(Vec::as_slice).collect();
     let bar = progress::bar(json, Some(samples.len()), "running");
     let (logits, usage) = encrypted.with_session(|session, usage| {

@@ -21,6 +21,29 @@ fn bench() -> Bench {
     bench
 }
 
+/// The configuration of a server with the plan in `plan.toml`.
+fn server_file(model: &str, more: &str) -> String {
+    format!(
+        r#"listen = "127.0.0.1:0"
+        identity = "server"
+        clients = ["client.cert.pem"]
+        model = "{model}"
+        plan = "plan.toml"
+        state = "server-state"
+        share_usage = true
+        {more}"#
+    )
+}
+
+fn client_file(name: &str, server: &Party) -> String {
+    format!(
+        r#"identity = "{name}"
+        state = "{name}-state"
+        server = {{ address = "{}", certificate = "server.cert.pem" }}"#,
+        server.address
+    )
+}
+
 fn classes(report: &Value) -> Vec<u64> {
     let outputs = report["outputs"].as_array().unwrap();
     outputs.iter().map(|output| output["class"].as_u64().unwrap()).collect()
@@ -77,6 +100,21 @@ fn gates_of_an_activation_plan_run_encrypted() {
     let float = bench.json(float);
     assert_eq!((&eval["n"], &eval["agreement"]), (&4.into(), &float["agreement"]));
     assert_eq!(eval["accuracy"], float["accuracy"]);
+    // Each kind of plan is named where the other is expected.
+    let error = bench.error("run relu.onnx --executor he --plan gates.toml --input 0.png", 1);
+    assert!(error.contains("it is an activation plan") && error.contains("--gates"), "{error}");
+    let error = bench.error("run relu.onnx --plan plan.toml --input 0.png", 1);
+    assert!(error.contains("it is an encrypted plan"), "{error}");
+    // And by two processes.
+    for name in ["client", "server"] {
+        bench.text(&format!("keys new --name {name} --out ."));
+    }
+    bench.write("server.toml", server_file("relu.onnx", ""));
+    let server = Party::start_as(&bench, "encrypted server", "server.toml");
+    bench.write("client.toml", client_file("client", &server));
+    let apart = bench.json("encrypted client --config client.toml --input 0.png 1.png");
+    let local = bench.json("run relu.onnx --executor he --plan plan.toml --input 0.png 1.png");
+    assert_eq!(classes(&apart), classes(&local));
 }
 
 #[test]
@@ -102,35 +140,15 @@ fn client_and_server_as_processes() {
         bench.text(&format!("keys new --name {name} --out ."));
     }
     bench.text("plan encrypted lola.onnx --data mnist:. -o plan.toml");
-    let server_file = |more: &str| {
-        format!(
-            r#"listen = "127.0.0.1:0"
-            identity = "server"
-            clients = ["client.cert.pem"]
-            model = "lola.onnx"
-            plan = "plan.toml"
-            state = "server-state"
-            share_usage = true
-            {more}"#
-        )
-    };
     // Memory is checked before anyone connects.
-    bench.write("small.toml", server_file("memory_mib = 8"));
+    bench.write("small.toml", server_file("lola.onnx", "memory_mib = 8"));
     let error = bench.error("encrypted server --config small.toml", 1);
     assert!(error.contains("one session takes") && error.contains("memory_mib"), "{error}");
 
-    bench.write("server.toml", server_file(""));
+    bench.write("server.toml", server_file("lola.onnx", ""));
     let server = Party::start_as(&bench, "encrypted server", "server.toml");
-    let client_file = |name: &str| {
-        format!(
-            r#"identity = "{name}"
-            state = "{name}-state"
-            server = {{ address = "{}", certificate = "server.cert.pem" }}"#,
-            server.address
-        )
-    };
-    bench.write("client.toml", client_file("client"));
-    bench.write("stranger.toml", client_file("stranger"));
+    bench.write("client.toml", client_file("client", &server));
+    bench.write("stranger.toml", client_file("stranger", &server));
 
     let infer = "encrypted client --config client.toml --input 0.png 1.png";
     let first = bench.json(infer);

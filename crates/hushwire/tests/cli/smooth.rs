@@ -68,6 +68,17 @@ fn plans_for_networks_are_found_and_run() {
     assert!(bench.path("ours.toml.measured").is_file());
     assert!(bench.json(&bounded)["online_bytes"].as_u64().is_some());
 
+    // As others do it: all layers have one and the same function.
+    let one = bench.json(&format!("{bounded} --one-function"));
+    let shape = |layer: &serde_json::Value| {
+        ["pieces", "degree", "input_bits", "expected_error"].map(|key| layer[key].to_string())
+    };
+    let shapes: Vec<_> = one["layers"].as_array().unwrap().iter().map(shape).collect();
+    assert_eq!((shapes.len(), &shapes[0]), (3, &shapes[2]), "{one}");
+    assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{one}");
+    let inspected = bench.json("inspect silu.onnx --plan ours.toml --comparison digits");
+    assert_eq!(inspected["online"]["total"], one["online_bytes"]);
+
     let refused = bench.error("plan smooth demo.onnx --data mnist:. -o plan.toml", 1);
     assert!(refused.contains("no smooth activations"), "{refused}");
     let few = bench.error("plan smooth silu.onnx --data mnist:. -o p.toml --calibration 99", 1);

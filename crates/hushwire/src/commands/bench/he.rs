@@ -52,7 +52,7 @@ fn network(
     let model = architecture.model(Activation::Square, 1);
     let network = Network { path: architecture.name().into(), model };
     let graph = &network.model.graph;
-    let encrypted = Encrypted::new(&network, None, || images::synthetic(graph))?;
+    let encrypted = Encrypted::new(&network, None, true, || images::synthetic(graph))?;
     let image = images::random(graph, 1)?.pop().context("there is an image")?;
     let names = [unit.to_owned(), format!("{unit}_all_cores"), "rotations".to_owned()];
     let sizes = ["operations", "key_megabytes", "input_megabytes"].map(str::to_owned);

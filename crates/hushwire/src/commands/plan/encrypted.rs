@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Result<()> {
     let sites =
         args.gates.as_ref().map(|path| Ok::<_, anyhow::Error>(network.read_plan(path)?.sites));
     let sites = sites.transpose()?.unwrap_or_default();
-    let (normal, planned) = find_plan(&network, &sites, &images, &settings)?;
+    let (normal, planned) = find_plan(&network, &sites, &images, &settings, args.json.json)?;
     if let Some(path) = &args.output {
         std::fs::write(path, planned.plan.to_text())
             .with_context(|| format!("cannot write the plan {}", path.display()))?;

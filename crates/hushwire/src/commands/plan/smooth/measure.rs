@@ -59,6 +59,17 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What was seen of several layers, as if they were one.
+    pub fn together<'a>(layers: impl Iterator<Item = &'a Seen>) -> Seen {
+        let mut all = Seen { counts: vec![0; BINS], input: 0.0, output: 0.0, sensitivity: None };
+        for seen in layers {
+            all.counts.iter_mut().zip(&seen.counts).for_each(|(sum, count)| *sum += count);
+            all.input = all.input.max(seen.input);
+            all.output = all.output.max(seen.output);
+        }
+        all
+    }
+
     /// What is to be fitted: the function where it is not yet its tails, under what was seen.
     pub fn target(&self, function: Function) -> Result<Target> {
         let histogram = Histogram::from_counts(-REACH, REACH, &self.counts, FLOOR)?;
@@ -138,8 +149,7 @@ pub fn replace(plan: &mut Plan, name: &str, gate: Gate) {
 }
 
 fn histograms(model: &Model, layers: &[Layer], images: &[Tensor]) -> Result<Vec<Seen>> {
-    let empty = Seen { counts: vec![0; BINS], input: 0.0, output: 0.0, sensitivity: None };
-    let mut seen = vec![empty; layers.len()];
+    let mut seen = vec![Seen::together(std::iter::empty()); layers.len()];
     let exact = Plan::exact(&model.graph);
     let executor = Executor::new(model);
     let mut broken = None;

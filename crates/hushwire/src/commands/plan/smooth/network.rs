@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::Way;
 use super::measure::{self, Layer};
-use super::search::{Chosen, HeldBack, Loss, Search, fronts};
+use super::search::{Chosen, HeldBack, Loss, Search, groups};
 use crate::args::{ForecastArgs, JsonArg, Link, positive};
 use crate::forecast::Forecast;
 use crate::images;
@@ -42,6 +42,10 @@ pub struct NetworkArgs {
     /// How functions are fitted
     #[arg(long, value_enum, default_value_t = Way(Method::Ours))]
     method: Way,
+    /// One function for all layers that compute the same, fitted to the inputs of all of them, in the
+    /// place of one for each layer
+    #[arg(long)]
+    one_function: bool,
     /// Most points of accuracy to lose on held-back images, one standard error included
     #[arg(long, value_name = "POINTS", default_value_t = 0.1)]
     max_loss: f64,
@@ -62,6 +66,7 @@ pub struct NetworkArgs {
 struct Report {
     model: String,
     method: &'static str,
+    one_function: bool,
     data: String,
     layers: Vec<Row>,
     /// Accuracy of the network as it is, on held-back images.
@@ -126,10 +131,10 @@ pub fn run(args: &NetworkArgs, json: JsonArg) -> Result<()> {
     let seen = measure::measure(model, &layers, &batches, &origin, output, &measuring)?;
     measuring.finish_and_clear();
     let fitting = bar("layers fitted");
-    let fronts = fronts(&layers, &seen, args.method.0, &fitting)?;
+    let groups = groups(&layers, &seen, args.method.0, args.one_function, &fitting)?;
     fitting.finish_and_clear();
     let held = HeldBack::new(model, &preprocess, held, batch)?;
-    let search = Search { layers: &layers, fronts: &fronts, seen: &seen, held: &held };
+    let search = Search { layers: &layers, groups: &groups, seen: &seen, held: &held };
     let trying = bar("budgets tried");
     let mut chosen = search.cheapest(args.max_loss, &trying)?;
     trying.finish_and_clear();
@@ -210,6 +215,7 @@ fn report(
     Ok(Report {
         model: network.path.display().to_string(),
         method: args.method.0.name(),
+        one_function: args.one_function,
         data: args.data.as_ref().map_or_else(String::new, Source::to_string),
         layers: rows.collect(),
         accuracy: held.accuracy(),
@@ -245,8 +251,11 @@ fn text(report: &Report) -> String {
             format!("{:.1e}", row.largest_error),
         ]);
     }
-    let mut text =
-        format!("{}, method {}, {}\n\n{table}\n", report.model, report.method, report.data);
+    let shared = if report.one_function { ", one function for all layers" } else { "" };
+    let mut text = format!(
+        "{}, method {}{}, {}\n\n{table}\n",
+        report.model, report.method, shared, report.data
+    );
     let _ = writeln!(
         text,
         "accuracy on {} held-back images: {:.2}%; lost {:.3} ± {:.3} points in floating point, {:.3} \

@@ -114,21 +114,47 @@ impl<'m> HeldBack<'m> {
     }
 }
 
-/// The functions that each layer may have, cheapest first.
-pub fn fronts(
+/// Layers that get the same function, and the functions that they may have.
+pub struct Group {
+    /// The layers, by number.
+    layers: Vec<usize>,
+    /// For each function its bits in each of the layers.
+    front: Vec<(Candidate, Vec<u64>)>,
+}
+
+/// The functions that layers may have, cheapest first: each layer its own, or one for all layers of a
+/// kind, fitted to the inputs of all of them.
+pub fn groups(
     layers: &[Layer],
     seen: &[Seen],
     method: Method,
+    shared: bool,
     bar: &ProgressBar,
-) -> Result<Vec<Vec<Candidate>>> {
-    bar.set_length(layers.len() as u64);
-    let one = |(layer, seen): (&Layer, &Seen)| {
-        let around = Surroundings::usual(seen.input, seen.output);
-        let found = front(&seen.target(layer.function)?, method, &around)?;
+) -> Result<Vec<Group>> {
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for i in 0..layers.len() {
+        let alike = |group: &&mut Vec<usize>| layers[group[0]].function == layers[i].function;
+        match members.iter_mut().find(alike) {
+            Some(group) if shared => group.push(i),
+            _ => members.push(vec![i]),
+        }
+    }
+    bar.set_length(members.len() as u64);
+    let one = |members: Vec<usize>| {
+        let together = Seen::together(members.iter().map(|i| &seen[*i]));
+        let around = Surroundings::usual(together.input, together.output);
+        let found = front(&together.target(layers[members[0]].function)?, method, &around)?;
+        let bits = |candidate: &Candidate| {
+            let of = |i: &usize| {
+                Surroundings::usual(seen[*i].input, seen[*i].output).bits(&candidate.function)
+            };
+            members.iter().map(of).collect::<Option<Vec<u64>>>()
+        };
+        let front = found.into_iter().filter_map(|c| bits(&c).map(|bits| (c, bits))).collect();
         bar.inc(1);
-        Ok(found)
+        Ok(Group { layers: members, front })
     };
-    layers.iter().zip(seen).map(one).collect()
+    members.into_iter().map(one).collect()
 }
 
 /// A choice for every layer.
@@ -146,30 +172,42 @@ pub struct Chosen {
 /// Chooses within budgets.
 pub struct Search<'a> {
     pub layers: &'a [Layer],
-    pub fronts: &'a [Vec<Candidate>],
+    pub groups: &'a [Group],
     pub seen: &'a [Seen],
     pub held: &'a HeldBack<'a>,
 }
 
 impl Search<'_> {
     fn items(&self) -> Vec<Vec<Choice>> {
-        let layers = self.layers.iter().zip(self.fronts).zip(self.seen);
-        let item = |((layer, front), seen): ((&Layer, &Vec<Candidate>), &Seen)| {
-            let weight = seen.sensitivity.unwrap_or(1.0);
-            let choice = |c: &Candidate| Choice {
-                cost: c.bits * layer.elements,
-                loss: weight * c.score.squared,
+        let item = |group: &Group| {
+            let weight: f64 =
+                group.layers.iter().map(|i| self.seen[*i].sensitivity.unwrap_or(1.0)).sum();
+            let choice = |(candidate, bits): &(Candidate, Vec<u64>)| Choice {
+                cost: group
+                    .layers
+                    .iter()
+                    .zip(bits)
+                    .map(|(i, b)| b * self.layers[*i].elements)
+                    .sum(),
+                loss: weight * candidate.score.squared,
             };
-            front.iter().map(choice).collect()
+            group.front.iter().map(choice).collect()
         };
-        layers.map(item).collect()
+        self.groups.iter().map(item).collect()
     }
 
     /// The plan that disturbs the output least within a budget, and what it loses.
     pub fn within(&self, budget: u64) -> Result<Chosen> {
         let solution = solve(&self.items(), budget, 1e-4)?;
-        let chosen = solution.choices.iter().zip(self.fronts);
-        let candidates: Vec<Candidate> = chosen.map(|(i, front)| front[*i].clone()).collect();
+        let mut candidates: Vec<(usize, Candidate)> = Vec::new();
+        for (group, choice) in self.groups.iter().zip(&solution.choices) {
+            let (candidate, bits) = &group.front[*choice];
+            let of = group.layers.iter().zip(bits);
+            candidates
+                .extend(of.map(|(i, bits)| (*i, Candidate { bits: *bits, ..candidate.clone() })));
+        }
+        candidates.sort_by_key(|(layer, _)| *layer);
+        let candidates: Vec<Candidate> = candidates.into_iter().map(|(_, c)| c).collect();
         let mut plan = Plan::exact(&self.held.model.graph);
         for (layer, candidate) in self.layers.iter().zip(&candidates) {
             replace(&mut plan, &layer.name, Gate::Piecewise(candidate.function.clone()));

@@ -1,6 +1,5 @@
 //! Running a network over many images and counting how well it does.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -8,13 +7,13 @@ use hushwire_data::{Agreement, Preprocess, Sample};
 use hushwire_fixed::program::Op;
 use hushwire_fixed::{Program, Report};
 use hushwire_graph::{Executor as Float, Graph, Tensor};
-use hushwire_plan::float::{GateHooks, Observed};
-use hushwire_plan::{Gate, Plan, Site};
+use hushwire_plan::Plan;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::classes;
 use crate::fixed::Fixed;
+use crate::gated::Gated;
 use crate::images;
 use crate::local::Parties;
 use crate::network::Network;
@@ -65,7 +64,7 @@ pub struct Evaluation<'a> {
     preprocess: Preprocess,
     /// What all others are compared with.
     float: Float<'a>,
-    gates: Option<&'a Plan>,
+    gates: Option<Gated<'a>>,
     fixed: Option<(Fixed<'a>, &'a Program)>,
     parties: Option<Parties>,
     batch: usize,
@@ -74,9 +73,8 @@ pub struct Evaluation<'a> {
     agreement_fixed: Agreement,
     n: usize,
     overflows: usize,
-    /// Whether the plan has composite polynomials, and how many of their inputs were out of range.
-    polynomials: bool,
-    outside: AtomicUsize,
+    /// Inputs of composite polynomials that were out of range in clear fixed point, if it has any.
+    outside_fixed: Option<usize>,
     seconds: f64,
 }
 
@@ -94,16 +92,14 @@ impl<'a> Evaluation<'a> {
             Measured::Fixed(program) => (None, Some(program), None),
             Measured::Private(program, parties) => (None, Some(program), Some(*parties)),
         };
-        let polynomial = |site: &Site| matches!(site.gate, Gate::Polynomial(_));
-        let in_plan = gates.is_some_and(|plan| plan.sites.iter().any(polynomial));
-        let in_program = program
-            .is_some_and(|program| program.ops.iter().any(|op| matches!(op, Op::Polynomial(_))));
+        let has_polynomials =
+            |program: &&Program| program.ops.iter().any(|op| matches!(op, Op::Polynomial(_)));
         Evaluation {
             graph: &model.graph,
             score: Score::new(&model.graph, &preprocess),
             preprocess,
             float: Float::new(model),
-            gates,
+            gates: gates.map(|plan| Gated::new(model, plan.clone())),
             fixed: program.map(|program| (Fixed::new(program, &model.params), program)),
             // The session's setup belongs to what privacy costs.
             seconds: parties.as_ref().map_or(0.0, Parties::seconds),
@@ -113,8 +109,7 @@ impl<'a> Evaluation<'a> {
             agreement_fixed: Agreement::default(),
             n: 0,
             overflows: 0,
-            polynomials: in_plan || in_program,
-            outside: AtomicUsize::new(0),
+            outside_fixed: program.filter(has_polynomials).map(|_| 0),
         }
     }
 
@@ -160,17 +155,9 @@ impl<'a> Evaluation<'a> {
 
     /// Float inference with the plan's gates.
     fn run_gated(&self, batches: &[Tensor]) -> Result<Option<Vec<f32>>> {
-        let Some(plan) = self.gates else { return Ok(None) };
-        let run = |batch: &Tensor| {
-            let mut count = |seen: Observed<'_>| {
-                if let Observed::Outside(_, count) = seen {
-                    self.outside.fetch_add(count, Ordering::Relaxed);
-                }
-            };
-            let mut hooks = GateHooks::new(self.graph, plan, &mut count);
-            Ok(self.float.run_with(batch, &mut hooks)?.data)
-        };
-        let logits: Result<Vec<Vec<f32>>> = batches.par_iter().map(run).collect();
+        let Some(gated) = &self.gates else { return Ok(None) };
+        let logits: Result<Vec<Vec<f32>>> =
+            batches.par_iter().map(|batch| gated.run(batch)).collect();
         Ok(Some(logits?.concat()))
     }
 
@@ -179,7 +166,9 @@ impl<'a> Evaluation<'a> {
         let run = |batch: &Tensor| fixed.run(batch.batch(), &batch.data);
         let (logits, reports): (Vec<_>, Vec<_>) = batches.par_iter().map(run).unzip();
         self.overflows += reports.iter().map(Report::overflow_count).sum::<usize>();
-        *self.outside.get_mut() += reports.iter().map(Report::outside_count).sum::<usize>();
+        if let Some(outside) = &mut self.outside_fixed {
+            *outside += reports.iter().map(Report::outside_count).sum::<usize>();
+        }
         Some(logits.concat())
     }
 
@@ -203,7 +192,7 @@ impl<'a> Evaluation<'a> {
             agreement_fixed: private.then(|| self.agreement_fixed.value()),
             largest_difference_ulps: step.filter(|_| private).map(|step| difference / step),
             overflows: step.map(|_| self.overflows),
-            outside_range: self.polynomials.then(|| self.outside.into_inner()),
+            outside_range: self.gates.and_then(|gated| gated.outside()).or(self.outside_fixed),
             seconds: self.seconds,
         }
     }

@@ -10,6 +10,7 @@ mod evaluation;
 mod files;
 mod fixed;
 mod forecast;
+mod gated;
 mod images;
 mod local;
 mod network;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::args::{ComparisonArgs, JsonArg, NetworkArgs, positive};
 use crate::encrypted;
 use crate::evaluation::{Counts, Evaluation, Measured};
+use crate::gated;
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::local::{Parties, PrivateFolder, Task};
 use crate::network::{Network, Planned};
@@ -126,12 +127,7 @@ pub fn run(args: &Args) -> Result<()> {
              are wrong; calibrate with more images or more --headroom"
         ));
     }
-    if let Some(count @ 1..) = counts.outside_range {
-        output::note(format!(
-            "warning: {count} inputs were outside the range of their composite polynomial, whose \
-             results are anything there; plan with more images or a larger --margin"
-        ));
-    }
+    gated::warn_outside(counts.outside_range);
     let report = Report {
         model: network.path.display().to_string(),
         data: args.data.to_string(),

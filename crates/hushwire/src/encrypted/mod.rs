@@ -18,6 +18,7 @@ use hushwire_he::{
 use hushwire_plan::{Plan, Site};
 use serde::Serialize;
 
+use crate::gated::Gated;
 use crate::network::Network;
 use crate::output::{bytes, grouped, seconds};
 use crate::progress;
@@ -114,6 +115,13 @@ fn normal_form(network: &Network, sites: &[Site]) -> Result<Normal> {
 }
 
 impl Encrypted {
+    /// Float inference with the same gates; nothing where the plan has none.
+    pub fn gated<'a>(&self, network: &'a Network) -> Option<Gated<'a>> {
+        let exact = Plan::exact(&network.model.graph);
+        let plan = Plan { sites: self.plan.sites.clone(), ..exact };
+        (!plan.sites.is_empty()).then(|| Gated::new(&network.model, plan))
+    }
+
     /// The plan of a file, or one made for these images.
     pub fn new(
         network: &Network,

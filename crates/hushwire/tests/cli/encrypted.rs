@@ -100,6 +100,8 @@ fn gates_of_an_activation_plan_run_encrypted() {
     let float = bench.json(float);
     assert_eq!((&eval["n"], &eval["agreement"]), (&4.into(), &float["agreement"]));
     assert_eq!(eval["accuracy"], float["accuracy"]);
+    assert_eq!(eval["outside_range"], float["outside_range"]);
+    assert!(eval["largest_difference_gates"].as_f64().unwrap() < 1e-2, "{eval}");
     // Each kind of plan is named where the other is expected.
     let error = bench.error("run relu.onnx --executor he --plan gates.toml --input 0.png", 1);
     assert!(error.contains("it is an activation plan") && error.contains("--gates"), "{error}");

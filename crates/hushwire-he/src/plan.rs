@@ -186,6 +186,11 @@ pub enum PlanError {
     /// The text is not a plan: TOML's own message says where.
     #[error("the encrypted plan does not parse: {0}")]
     Syntax(#[from] Box<toml::de::Error>),
+    /// It is the other kind of plan.
+    #[error(
+        "it is an activation plan; `plan encrypted --gates` makes an encrypted plan with its gates"
+    )]
+    Activation,
     /// The file is of another version.
     #[error("the encrypted plan has version {0}; this program reads version {VERSION}")]
     Version(u32),
@@ -228,6 +233,9 @@ impl EncryptedPlan {
         let Versioned { version } = toml::from_str(text).map_err(Box::new)?;
         if version != VERSION {
             return Err(PlanError::Version(version));
+        }
+        if hushwire_plan::Plan::from_bytes(bytes).is_ok() {
+            return Err(PlanError::Activation);
         }
         let plan: Self = toml::from_str(text).map_err(Box::new)?;
         plan.check()?;

@@ -181,7 +181,7 @@ pub enum NetError {
         got: Role,
     },
     /// The peer declined the session.
-    #[error("{peer}: declined the session")]
+    #[error("{peer}: declined the session, for now: all its places are taken; try again later")]
     SessionRefused {
         /// The other end.
         peer: Role,

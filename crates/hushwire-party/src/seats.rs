@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hushwire_net::{Cutter, Link};
 
@@ -39,9 +40,11 @@ impl Seats {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat, unless `limit` are taken or the party is about to end.
-    pub(crate) fn take(self: &Arc<Seats>, limit: usize) -> Option<Seat> {
-        let mut state = self.lock();
+    /// A seat, unless `limit` are taken, and still are after `patience`, or the party is about to end.
+    pub(crate) fn take(self: &Arc<Seats>, limit: usize, patience: Duration) -> Option<Seat> {
+        let full = |state: &mut State| !state.stopping && state.taken.len() >= limit;
+        let waited = self.freed.wait_timeout_while(self.lock(), patience, full);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.stopping || state.taken.len() >= limit {
             return None;
         }
@@ -56,6 +59,7 @@ impl Seats {
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopping = true;
+        self.freed.notify_all();
         for sitting in state.taken.values().filter(|sitting| !sitting.serving) {
             sitting.links.iter().for_each(Cutter::cut);
         }

@@ -16,6 +16,9 @@ use crate::seats::{Seat, Seats};
 /// How long shutting down may go unnoticed.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long someone waits for a place: a session that its client has left frees its own a moment later.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A running server or helper. Dropping it shuts it down and waits.
 pub struct Handle {
     addr: SocketAddr,
@@ -115,7 +118,7 @@ fn no_thread(error: std::io::Error) -> PartyError {
 
 fn begin<H: Host>(incoming: Incoming, limit: usize, seats: &Arc<Seats>, host: &Arc<H>) {
     let (peer, addr) = (incoming.peer(), incoming.addr());
-    let Some(seat) = seats.take(limit) else {
+    let Some(seat) = seats.take(limit, PATIENCE) else {
         tracing::warn!(%peer, %addr, limit, "declined a session: all places are taken");
         // If the peer has gone, so has its request.
         let _ = incoming.refuse();

@@ -41,7 +41,7 @@ pub use gate::{ChannelGate, Gate, Group, Others};
 pub use groups::{Copied, Decision, Form, Grouping};
 pub use numbers::{Format, InputFormat, LayerFormat, Numbers, Site, SiteKind, Window};
 pub use piecewise::{Curve, Encoding, MAX_DEGREE, MAX_PIECES, Piecewise, Selector};
-pub use polynomial::PolynomialGate;
+pub use polynomial::{MAX_RANGE, PolynomialGate};
 
 use hushwire_graph::Graph;
 use serde::{Deserialize, Serialize};

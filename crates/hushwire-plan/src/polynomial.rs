@@ -4,7 +4,7 @@ use hushwire_minimax::{Construction, PolynomialFile, Rectifier, SignPolynomial, 
 use serde::{Deserialize, Serialize};
 
 /// Largest range that a gate can have.
-const MAX_RANGE: f64 = (1u64 << 30) as f64;
+pub const MAX_RANGE: f64 = (1u64 << 30) as f64;
 
 /// ReLU as x (1 + s(x / range)) / 2, where s is the composite polynomial for the sign with precision
 /// alpha: for |x| <= range the result is within 2^-alpha range of ReLU, and beyond it is anything.

@@ -9,7 +9,7 @@
 
 use hushwire_graph::{Activation, Graph, Model, NodeId, Op, Tensor};
 use hushwire_minimax::{ALPHAS, Construction};
-use hushwire_plan::{Gate, Plan, PolynomialGate, SiteKind};
+use hushwire_plan::{Gate, MAX_RANGE, Plan, PolynomialGate, SiteKind};
 use hushwire_train::{Mode, Net, Pass, TrainError};
 
 use crate::relu::{Measure, PlanError};
@@ -38,7 +38,10 @@ pub struct Layer {
 #[non_exhaustive]
 pub enum PolynomialError {
     /// There is nothing to replace.
-    #[error("the network has no ReLU that a polynomial could stand for")]
+    #[error(
+        "the network has no ReLU, for which alone there are composite polynomials; train it with \
+         --activation relu, or square"
+    )]
     NoSites,
     /// The images do not fit.
     #[error("calibration images are needed, of the shape {expected}")]
@@ -112,7 +115,8 @@ pub struct Fitting {
 impl Fitting {
     /// The gate of a layer at a precision.
     pub fn gate(&self, layer: &Layer, alpha: u32) -> PolynomialGate {
-        let range = layer.largest * self.margin;
+        // Inputs that are larger still count as out of range.
+        let range = (layer.largest * self.margin).min(MAX_RANGE);
         PolynomialGate { construction: self.construction, ..PolynomialGate::new(alpha, range) }
     }
 

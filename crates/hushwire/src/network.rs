@@ -82,7 +82,13 @@ impl Network {
             (Some(plan), Some(path)) if plan.is_calibrated() => {
                 self.planned(plan, format!("plan {}", path.display()))
             }
-            (gates, _) => self.calibrate(gates, settings, images()?),
+            (gates, file) => {
+                let mut planned = self.calibrate(gates, settings, images()?)?;
+                if let Some(path) = file {
+                    planned.origin = format!("gates of {}, {}", path.display(), planned.origin);
+                }
+                Ok(planned)
+            }
         }
     }
 

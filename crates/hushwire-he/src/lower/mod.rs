@@ -239,7 +239,7 @@ mod tests {
         ) {
             for prefer in PREFERENCES {
                 let mut ways = Ways { slots: 64, prefer, known: HashMap::new() };
-                let mut sets: Vec<(Vec<u32>, Vec<(u32, u32)>)> = Vec::new();
+                let mut sets = Vec::new();
                 for (a, b) in &moves {
                     let mut orbit: Vec<u32> = orbit.iter().map(|s| (s + a) % 64).collect();
                     let mut places: Vec<(u32, u32)> =

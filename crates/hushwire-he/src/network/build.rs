@@ -411,7 +411,7 @@ fn keeps(gate: &ChannelGate) -> Option<f32> {
 fn comparison(what: &str) -> String {
     format!(
         "{what} needs comparisons, which encrypted values do not have; train the network with a \
-         square or another polynomial of degree 2 to 7 in its place, or give it a composite \
+         square or another polynomial of degree 2 to 7 in its place, or give a ReLU a composite \
          polynomial by an activation plan"
     )
 }

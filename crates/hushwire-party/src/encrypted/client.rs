@@ -24,6 +24,10 @@ use crate::report::cpu_seconds;
 use crate::wire::{farewell, hear, say};
 use crate::{Hash, PartyError, PartyReport};
 
+/// Sessions that are begun: one to learn which keys are needed, one with them, and one more should the
+/// server have changed its network in between.
+const ATTEMPTS: usize = 3;
+
 /// A client in a session with a server.
 pub struct EncryptedClient {
     link: Link,
@@ -86,19 +90,28 @@ impl EncryptedClient {
         let cpu = cpu_seconds();
         let identity = load_identity(&config.identity)?;
         let server = load_certificate("server.certificate", &config.server.certificate)?;
-        let session: SessionId = random()?;
         let peer = (Role::Server, &server);
         let address = config.server.address.as_str();
-        let link = connect(address, Role::Client, &identity, peer, session, &config.tls())?;
-        let greeted = greet(&link);
-        let (welcome, parameters) = farewell(greeted, &[&link])?;
-        let Welcome { graph, interface, values } = welcome;
-        let keys = keys(&config.state, &interface, &parameters, &mut progress)
-            .map_err(PartyError::from)
-            .and_then(|(owner, bytes)| offer(&link, &bytes, progress).map(|()| owner));
-        let owner = farewell(keys, &[&link])?;
-        let values = values as usize;
-        Ok(Self { link, graph, interface, parameters, owner, values, cpu, carried: [0; 2] })
+        for _ in 0..ATTEMPTS {
+            let session: SessionId = random()?;
+            let link = connect(address, Role::Client, &identity, peer, session, &config.tls())?;
+            let greeted = greet(&link);
+            let (welcome, parameters) = farewell(greeted, &[&link])?;
+            let Welcome { graph, interface, values } = welcome;
+            let files = KeyFiles::of(&config.state, &interface);
+            let loaded = files.load(&parameters).map_err(PartyError::from);
+            let Some((owner, bytes)) = farewell(loaded, &[&link])? else {
+                // Making keys takes longer than a server waits.
+                link.close()?;
+                files.make(&interface, &parameters, &mut progress)?;
+                continue;
+            };
+            farewell(offer(&link, &bytes, &mut progress), &[&link])?;
+            let values = values as usize;
+            let carried = [0; 2];
+            return Ok(Self { link, graph, interface, parameters, owner, values, cpu, carried });
+        }
+        Err(EncryptedError::Changing.into())
     }
 
     /// The network's structure, with its metadata.
@@ -215,37 +228,55 @@ fn offer(
     Ok(())
 }
 
-/// The secret key for an interface and the public keys as bytes: from disk, or fresh ones, which are
-/// kept there.
-fn keys(
-    state: &Path,
-    interface: &Interface,
-    parameters: &Parameters,
-    progress: &mut impl FnMut(KeyProgress),
-) -> Result<(CkksOwner, Vec<u8>), EncryptedError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source: io::Error| EncryptedError::Keeping { path, source }
-    };
-    private_dir(state).map_err(failed(state))?;
-    let needs = serde_bytes(&(&interface.parameters, &interface.needs));
-    let name = |ending: &str| state.join(format!("{}.{ending}", Hash::of(&needs)));
-    let (secret, public) = (name("secret"), name("keys"));
-    if let (Some(secret), Some(public)) = (read(&secret)?, read(&public)?) {
-        let owner = CkksOwner::from_bytes(parameters, &Zeroizing::new(secret))?;
-        return Ok((owner, public));
+/// Where the keys for an interface are kept.
+struct KeyFiles {
+    state: PathBuf,
+    secret: PathBuf,
+    public: PathBuf,
+}
+
+impl KeyFiles {
+    fn of(state: &Path, interface: &Interface) -> Self {
+        let needs = serde_bytes(&(&interface.parameters, &interface.needs));
+        let name = |ending: &str| state.join(format!("{}.{ending}", Hash::of(&needs)));
+        Self { state: state.to_owned(), secret: name("secret"), public: name("keys") }
     }
-    let owner = CkksOwner::generate(parameters)?;
-    let (mut made, count) = (0, interface.needs.count());
-    let keys = owner.keys(&interface.needs, || {
-        made += 1;
-        progress(KeyProgress::Made(made, count));
-    })?;
-    let bytes = keys.to_bytes();
-    // The public keys first: without the secret one they are made again.
-    write_whole(&Disk, &public, &bytes).map_err(failed(&public))?;
-    write_whole(&Disk, &secret, &owner.danger_to_bytes()).map_err(failed(&secret))?;
-    Ok((owner, bytes))
+
+    /// The secret key and the public keys as bytes, if they are there.
+    fn load(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<Option<(CkksOwner, Vec<u8>)>, EncryptedError> {
+        let (Some(secret), Some(public)) = (read(&self.secret)?, read(&self.public)?) else {
+            return Ok(None);
+        };
+        let owner = CkksOwner::from_bytes(parameters, &Zeroizing::new(secret))?;
+        Ok(Some((owner, public)))
+    }
+
+    /// Makes fresh ones.
+    fn make(
+        &self,
+        interface: &Interface,
+        parameters: &Parameters,
+        progress: &mut impl FnMut(KeyProgress),
+    ) -> Result<(), EncryptedError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| EncryptedError::Keeping { path, source }
+        };
+        private_dir(&self.state).map_err(failed(&self.state))?;
+        let owner = CkksOwner::generate(parameters)?;
+        let (mut made, count) = (0, interface.needs.count());
+        let keys = owner.keys(&interface.needs, || {
+            made += 1;
+            progress(KeyProgress::Made(made, count));
+        })?;
+        // The public keys first: without the secret one they are made again.
+        write_whole(&Disk, &self.public, &keys.to_bytes()).map_err(failed(&self.public))?;
+        let secret = owner.danger_to_bytes();
+        write_whole(&Disk, &self.secret, &secret).map_err(failed(&self.secret))
+    }
 }
 
 fn read(path: &PathBuf) -> Result<Option<Vec<u8>>, EncryptedError> {

@@ -28,6 +28,9 @@ pub enum EncryptedError {
     /// The keys that arrived are not those that were offered.
     #[error("the keys that arrived are not those that were offered; nothing was kept of them")]
     OtherKeys,
+    /// The server asks for other keys each time.
+    #[error("the server asks for other keys each time: is its network being changed? Try again")]
+    Changing,
     /// A ciphertext is not at the level and scale of the program's input.
     #[error(
         "ciphertext {number} has level {level} and scale 2^{log_scale:.3}; the input has level \
@@ -56,7 +59,8 @@ pub enum EncryptedError {
     /// The server's memory is too small for the network.
     #[error(
         "one session takes {needed_mib} MiB (keys {keys_mib}, values {values_mib}, weights \
-             {weights_mib}); `memory_mib` is {memory_mib}"
+             {weights_mib}); `memory_mib` of the configuration is {memory_mib}: raise it, if the machine has \
+             as much"
     )]
     Memory {
         /// All of it.

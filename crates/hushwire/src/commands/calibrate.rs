@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hushwire_data::Source;
 use hushwire_plan::{Plan, SiteKind};
 use serde::Serialize;
 
 use crate::args::{JsonArg, SettingsArgs};
+use crate::files;
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::network::{Network, Planned};
 use crate::output::{self, Table};
@@ -60,8 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Planned { plan, program, origin } =
         network.calibrate(gates, &args.settings.settings(), calibration)?;
     if let Some(path) = &args.output {
-        std::fs::write(path, plan.to_text())
-            .with_context(|| format!("cannot write the plan {}", path.display()))?;
+        files::write_text(path, &plan.to_text())?;
     }
     let report = Report {
         model: network.path.display().to_string(),

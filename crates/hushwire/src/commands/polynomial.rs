@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::args::{ConstructionArg, JsonArg};
 use crate::encrypted;
+use crate::files;
 use crate::output::{self, Table};
 use crate::progress;
 
@@ -240,8 +241,7 @@ fn sign(
         }
     };
     if let Some(path) = path {
-        std::fs::write(path, file.to_text())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        files::write_text(path, &file.to_text())?;
     }
     output::report(&file, json.json, |file| match path {
         Some(path) => format!("{}: error 2^{:.3}", path.display(), file.certified_error.log2()),

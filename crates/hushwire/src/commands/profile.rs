@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use hushwire_profile::Profile;
 
 use crate::args::JsonArg;
+use crate::files;
 use crate::output;
 
 /// Measure what this machine can do, for predictions of how long inference takes
@@ -26,8 +27,7 @@ pub fn run(args: &Args) -> Result<()> {
     let progress = |what: &str| output::note(format_args!("measuring {what}"));
     let profile = Profile::measure(progress).context("this machine cannot be measured")?;
     if let Some(path) = &args.output {
-        std::fs::write(path, profile.to_text())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        files::write_text(path, &profile.to_text())?;
     }
     match &args.output {
         Some(path) if !args.json.json => output::print(format_args!("wrote {}", path.display())),

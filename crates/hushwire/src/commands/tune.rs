@@ -226,7 +226,7 @@ impl Fitted {
     fn finish(self, path: PathBuf) -> Finish<'static> {
         Box::new(move |model, test| {
             let plan = self.fit(model).context("the result has no plan")?;
-            files::write(&path, plan.to_text().as_bytes())?;
+            files::write_text(&path, &plan.to_text())?;
             let net = Net::new(model, Some(&plan))?;
             let measured = measure(&net, test, &mut Pass::default());
             Ok(Finished {

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use hushwire_graph::Tensor;
 use hushwire_he::{
     CkksMachine, CkksOwner, CostTable, Counts, EncryptedPlan, Executor, Interface, KeySet,
@@ -139,15 +139,7 @@ impl Encrypted {
             let mut bytes = Vec::new();
             // One byte more than is allowed, so that longer files are noticed and not read.
             File::open(path)?.take(MAX_PLAN_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-            let plan = EncryptedPlan::from_bytes(&bytes);
-            if plan.is_err() && Plan::from_bytes(&bytes).is_ok() {
-                bail!(
-                    "it is an activation plan; `plan encrypted --gates {} -o FILE` makes an encrypted \
-                     plan with its gates",
-                    path.display()
-                );
-            }
-            let plan = plan?;
+            let plan = EncryptedPlan::from_bytes(&bytes)?;
             plan.check_graph(&network.model.graph)?;
             let normal = normal_form(network, &plan.sites)?;
             let program = assemble(&normal, &plan)?;

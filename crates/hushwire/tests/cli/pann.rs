@@ -55,6 +55,10 @@ fn three_parties_are_told_what_is_cheaper() {
     bench.mnist(4);
     bench.image("a.png", 28, 1);
     bench.text("plan polynomial demo.onnx --data mnist:. --alpha 7 -o seven.toml");
+    // The network is not written over by its plan.
+    let error = bench.error("plan polynomial demo.onnx --data mnist:. --alpha 7 -o demo.onnx", 1);
+    assert!(error.contains("is no text file"), "{error}");
+    bench.text("inspect demo.onnx");
     for command in [
         "run demo.onnx --plan seven.toml --input a.png",
         "inspect demo.onnx --plan seven.toml",
@@ -156,4 +160,8 @@ fn the_study_goes_on_where_it_was() {
     }
     let other = study("--seeds 1 --epochs 2");
     assert!(bench.error(&other, 1).contains("results of other settings"));
+    let other = study("--seeds 1").replace("oscillator:1", "oscillator:2");
+    assert!(bench.error(&other, 1).contains("results of other settings"));
+    // Networks that coarse polynomials blow up are measured as well.
+    bench.text("study pann --quick --data oscillator:1 --seeds 1 -o quick");
 }

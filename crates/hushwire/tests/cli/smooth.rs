@@ -39,6 +39,11 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(range.contains("range 3..3"), "{range}");
     let pieces = bench.error("plan smooth --fit-table --range 0,0.25 --pieces 9", 1);
     assert!(pieces.contains("9 pieces are more than the 8 samples"), "{pieces}");
+    let few = bench.error("plan smooth --fit-table --pieces 1", 2);
+    assert!(few.contains("at least 2"), "{few}");
+    bench.error("plan smooth silu.onnx --data mnist:. -o p.toml --function gelu", 2);
+    bench.error("plan smooth silu.onnx --data mnist:. -o p.toml --max-loss=-1", 2);
+    bench.error("plan smooth silu.onnx --data mnist:. -o p.toml --max-loss nan", 2);
     let degree = bench.error("plan smooth --fit-table --degree 9", 1);
     assert!(degree.contains("degree 9"), "{degree}");
 }

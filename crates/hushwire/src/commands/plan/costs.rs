@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hushwire_he::CostTable;
 
 use crate::args::JsonArg;
+use crate::files;
 use crate::output::{self, Table};
 use crate::progress;
 
@@ -30,8 +31,7 @@ pub fn run(args: &Args) -> Result<()> {
     let table = CostTable::measure(args.machine.clone(), |done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     if let Some(path) = &args.output {
-        std::fs::write(path, table.to_text())
-            .with_context(|| format!("cannot write the table {}", path.display()))?;
+        files::write_text(path, &table.to_text())?;
     }
     output::report(&table, args.json.json, human)
 }

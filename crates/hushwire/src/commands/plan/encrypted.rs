@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use hushwire_data::Source;
 use hushwire_he::{Counts, Interface, Line, Objective, Parameters, Settings};
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::args::JsonArg;
 use crate::encrypted::{costs, find_plan};
+use crate::files;
 use crate::images::{self, CALIBRATION_IMAGES};
 use crate::network::Network;
 use crate::output::{self, Table, bytes, grouped};
@@ -109,8 +110,7 @@ pub fn run(args: &Args) -> Result<()> {
     let sites = sites.transpose()?.unwrap_or_default();
     let (normal, planned) = find_plan(&network, &sites, &images, &settings, args.json.json)?;
     if let Some(path) = &args.output {
-        std::fs::write(path, planned.plan.to_text())
-            .with_context(|| format!("cannot write the plan {}", path.display()))?;
+        files::write_text(path, &planned.plan.to_text())?;
     }
     let interface = Interface::of(&planned.program, &planned.plan);
     let parameters = interface.check()?;

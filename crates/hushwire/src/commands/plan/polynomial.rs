@@ -135,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let (layers, plan) = fitting.fit(model, &images, &alphas)?;
     let loss = Measure::new(model, few, false)?.loss(&plan, &mut |_| {})?;
-    files::write(&args.output, plan.to_text().as_bytes())?;
+    files::write_text(&args.output, &plan.to_text())?;
     let rows: Vec<Row> = layers
         .iter()
         .filter_map(|layer| row(&plan, &layer.name, layer.elements))

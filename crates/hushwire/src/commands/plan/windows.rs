@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
         network
             .plan(args.network.plan.as_deref(), &Settings::default(), || Ok(calibration.clone()))?;
     let (plan, fitted) = windows::fit(&network.model, &plan, &calibration.0, args.flips)?;
-    files::write(&args.output, plan.to_text().as_bytes())?;
+    files::write_text(&args.output, &plan.to_text())?;
     let decisions: usize = fitted.iter().map(|f| f.decisions).sum();
     let bits: usize = fitted.iter().map(|f| f.decisions * f.window.bits as usize).sum();
     let gate = |f: &windows::Fitted| Gate {

@@ -89,8 +89,8 @@ pub fn run(args: &Args) -> Result<()> {
     let network = Network::load(&args.model)?;
     let study = Study::new(args, &network)?;
     let table = beside(&args.output, ".csv");
-    files::write(&table, study.csv().as_bytes())?;
-    files::write(&args.output, page::html(&study)?.as_bytes())?;
+    files::write_text(&table, &study.csv())?;
+    files::write_text(&args.output, &page::html(&study)?)?;
     let report = Report {
         page: args.output.display().to_string(),
         table: table.display().to_string(),

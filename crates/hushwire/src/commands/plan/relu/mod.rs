@@ -199,7 +199,7 @@ pub fn run(args: &Args) -> Result<()> {
         output::note("warning: the plan costs more than the budget");
     }
     let whole = narrow.as_ref().map_or(&plan, |narrow| &narrow.plan);
-    files::write(&args.output, whole.to_text().as_bytes())?;
+    files::write_text(&args.output, &whole.to_text())?;
     let clusters = !matches!(args.grouping, Grouping::Patches | Grouping::Uniform);
     let last = steps.iter().rev().find(|step| step.accepted);
     let own = decisions(&measure, graph, &plan) as u64;

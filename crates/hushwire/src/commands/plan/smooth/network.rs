@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hushwire_data::{DataError, Sample, Source, Split};
 use hushwire_fixed::Settings;
 use hushwire_graph::Tensor;
@@ -18,6 +18,7 @@ use super::Way;
 use super::measure::{self, Layer};
 use super::search::{Chosen, HeldBack, Loss, Search, groups};
 use crate::args::{ForecastArgs, JsonArg, Link, positive};
+use crate::files;
 use crate::forecast::Forecast;
 use crate::images;
 use crate::network::{Network, Planned};
@@ -28,6 +29,13 @@ use crate::progress;
 /// how often.
 const MORE: f64 = 1.15;
 const TIMES: usize = 6;
+
+fn points(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(points) if (0.0..=100.0).contains(&points) => Ok(points),
+        _ => Err("a number from 0 to 100 is needed".to_owned()),
+    }
+}
 
 /// What a plan is for, and how it is found.
 #[derive(clap::Args)]
@@ -40,14 +48,14 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "KIND:DIR", required_unless_present = "fit_table")]
     data: Option<Source>,
     /// How functions are fitted
-    #[arg(long, value_enum, default_value_t = Way(Method::Ours))]
+    #[arg(long, value_enum, default_value_t = Way(Method::Ours), conflicts_with = "fit_table")]
     method: Way,
     /// One function for all layers that compute the same, fitted to the inputs of all of them, in the
     /// place of one for each layer
     #[arg(long)]
     one_function: bool,
     /// Most points of accuracy to lose on held-back images, one standard error included
-    #[arg(long, value_name = "POINTS", default_value_t = 0.1)]
+    #[arg(long, value_name = "POINTS", default_value_t = 0.1, value_parser = points)]
     max_loss: f64,
     /// Images to measure densities and sensitivities on
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
@@ -152,8 +160,7 @@ pub fn run(args: &NetworkArgs, json: JsonArg) -> Result<()> {
         }
         chosen = search.within((chosen.budget as f64 * MORE) as u64)?;
     };
-    std::fs::write(output, planned.plan.to_text())
-        .with_context(|| format!("cannot write the plan {}", output.display()))?;
+    files::write_text(output, &planned.plan.to_text())?;
     if fixed_loss.points > args.max_loss {
         output::note(format!(
             "in fixed point the plan loses {:.3} points on held-back images, more than {}",

@@ -230,7 +230,8 @@ impl Search<'_> {
         if !best.loss.within(most) {
             bail!(
                 "even the most precise functions lose {:.3} points, give or take {:.3}, of the \
-                 {:.2}% on held-back images; at most {most} were allowed",
+                 {:.2}% on held-back images; both together may be {most} at most: hold back more \
+                 images (--held-back), or allow more (--max-loss)",
                 best.loss.points,
                 best.loss.error,
                 100.0 * self.held.accuracy()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use hushwire_smooth::{Density, Format, Function, MAX_DEGREE, Method, Target, fit};
@@ -17,24 +17,30 @@ use crate::progress;
 #[derive(clap::Args)]
 pub struct TableArgs {
     /// Only this function
-    #[arg(long, value_enum, requires = "fit_table")]
+    #[arg(long, value_enum, requires = "fit_table", conflicts_with = "model")]
     function: Option<Named>,
     /// Only this degree
-    #[arg(long, value_name = "K", requires = "fit_table")]
+    #[arg(long, value_name = "K", requires = "fit_table", conflicts_with = "model")]
     degree: Option<usize>,
     /// At most so many pieces
-    #[arg(long, value_name = "M", default_value_t = 16, requires = "fit_table")]
+    #[arg(long, value_name = "M", default_value_t = 16, requires = "fit_table",
+          conflicts_with = "model", value_parser = several)]
     pieces: usize,
     /// The range, as two numbers
     #[arg(long, value_name = "FROM,TO", default_value = "-5,5", value_parser = ends,
-          allow_hyphen_values = true, requires = "fit_table")]
+          allow_hyphen_values = true, requires = "fit_table", conflicts_with = "model")]
     range: Ends,
     /// Only this method
-    #[arg(long, value_enum, id = "table-method", requires = "fit_table")]
+    #[arg(long, value_enum, id = "table-method", requires = "fit_table", conflicts_with = "model")]
     with: Option<Way>,
     /// Print lines of values with commas between them
-    #[arg(long, conflicts_with = "json", requires = "fit_table")]
+    #[arg(long, conflicts_with_all = ["json", "model"], requires = "fit_table")]
     csv: bool,
+}
+
+/// The table begins with two pieces.
+fn several(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n >= 2).ok_or_else(|| "at least 2 are needed".to_owned())
 }
 
 /// Ends of a range.
@@ -95,6 +101,9 @@ pub fn run(args: &TableArgs, json: JsonArg) -> Result<()> {
     let degrees = args.degree.map_or_else(|| (1..=MAX_DEGREE).collect(), |degree| vec![degree]);
     let methods = args.with.map_or(Method::ALL.to_vec(), |Way(method)| vec![method]);
     let Ends(range) = args.range;
+    if methods == [Method::Coded] && !degrees.contains(&1) {
+        bail!("the method coded has lines alone: --degree 1");
+    }
     let bar = progress::bar(json.json, Some(functions.len() * degrees.len()), "fits");
     let mut fits = Vec::new();
     for function in functions {

@@ -10,7 +10,7 @@ mod text;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use hushwire_data::Source;
+use hushwire_data::{Dataset, Source};
 use hushwire_planner::polynomial::Layer;
 use serde::Serialize;
 
@@ -93,8 +93,12 @@ pub fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot make {}", args.output.display()))?;
     let lab = Lab::new(&args.data, args.output.clone(), fitting, size)?;
-    // The data set's folder may move; seeds may be added.
-    let settings = format!("{} {size:?} {fitting:?}", args.data.dataset());
+    // A data set's folder may move, what is generated depends on its seed; seeds may be added.
+    let data = match args.data.dataset() {
+        Dataset::Oscillator => args.data.to_string(),
+        files => files.to_string(),
+    };
+    let settings = format!("{data} {size:?} {fitting:?}");
     let mut results = Results::open(&args.output.join("results.json"), settings)?;
 
     let units = args.seeds.len() * (2 * decay::DECAYS.len() + 1 + factorial::CASES as usize);
@@ -121,7 +125,7 @@ pub fn run(args: &Args) -> Result<()> {
         written.push((args.output.join(name), chart));
     }
     for (path, contents) in &written {
-        files::write(path, contents.as_bytes())?;
+        files::write_text(path, contents)?;
     }
     let report = Report {
         data: args.data.to_string(),

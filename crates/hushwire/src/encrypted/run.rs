@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Encrypted, Usage};
 use crate::answer::{self, Answer, Inputs};
 use crate::network::Network;
-use crate::{images, output, progress};
+use crate::{gated, images, output, progress};
 
 #[derive(Serialize)]
 struct Report {
@@ -46,6 +46,10 @@ pub fn run(
         Ok(logits)
     })?;
     bar.finish_and_clear();
+    if let Some(gated) = encrypted.gated(network) {
+        gated.run(&images::batch(graph, inputs.values.clone()))?;
+        gated::warn_outside(gated.outside());
+    }
     let report = Report {
         model: network.path.display().to_string(),
         layouts: encrypted.origin,

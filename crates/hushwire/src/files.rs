@@ -14,6 +14,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn replace(path: &Path, bytes: &[u8], builder: &tempfile::Builder<'_, '_>) -> Result<()> {
     let write = || -> Result<()> {
+        // Pipes and devices, such as /dev/stdout, are written to and stay what they are.
+        if path.exists() && !path.is_file() {
+            return Ok(std::fs::write(path, bytes)?);
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
         file.write_all(bytes)?;
